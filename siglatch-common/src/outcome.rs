@@ -1,0 +1,122 @@
+//! What can become of a frame: one list that names the counters, the labels and the kernel's answer.
+//! Never decides which outcome it is.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Makes the enum, its labels and the counter struct from one list, so that they cannot disagree.
+macro_rules! outcomes {
+    ($($(#[$doc:meta])+ $variant:ident $field:ident $fate:ident),+ $(,)?) => {
+        /// What became of a frame. Each is counted per CPU, under the same label everywhere.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[repr(u32)]
+        pub enum Outcome {
+            $($(#[$doc])+ $variant),+
+        }
+
+        impl Outcome {
+            /// Every outcome, in the order of the counters.
+            pub const ALL: [Self; COUNT] = [$(Self::$variant),+];
+
+            /// The name in maps, metrics, `siglatchctl` and tests.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($field)),+
+                }
+            }
+
+            /// Whether the network stack gets to see the frame.
+            #[inline(always)]
+            #[must_use]
+            pub const fn fate(self) -> Fate {
+                match self {
+                    $(Self::$variant => Fate::$fate),+
+                }
+            }
+        }
+
+        /// Frames by outcome: the one value of the per-CPU map `counters`, native byte order, each a count of
+        /// frames since the map was made.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+        #[repr(C)]
+        pub struct Counters {
+            $($(#[$doc])+ pub $field: u64),+
+        }
+
+        impl Counters {
+            /// The count of one outcome.
+            #[must_use]
+            pub const fn of(&self, outcome: Outcome) -> u64 {
+                match outcome {
+                    $(Outcome::$variant => self.$field),+
+                }
+            }
+        }
+
+        const COUNT: usize = [$(stringify!($variant)),+].len();
+        const _: () = assert!(size_of::<Counters>() == COUNT * size_of::<u64>());
+    };
+}
+
+/// Whether a frame goes on to the network stack.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// The stack sees it, as if no filter were there.
+    Pass,
+    /// The stack never sees it.
+    Drop,
+}
+
+outcomes! {
+    /// Not IPv4 or IPv6 behind at most two VLAN tags.
+    NotIp not_ip Pass,
+    /// IP, but no UDP header in it: another protocol, or a fragment after the first.
+    NotUdp not_udp Pass,
+    /// Ends inside a header.
+    CutShort cut_short Pass,
+    /// UDP to a port that is no knock port.
+    OtherPort other_port Pass,
+    /// A knock port, but of another host: only routed through.
+    Routed routed Pass,
+    /// The first piece of a fragmented datagram to a knock port.
+    Fragment fragment Drop,
+    /// Not exactly the length that the port accepts, or headers that contradict each other.
+    WrongLength wrong_length Drop,
+    /// From an address that nobody outside can have.
+    ImpossibleSource impossible_source Drop,
+    /// Worth judging, but nobody has emptied the ring.
+    RingFull ring_full Drop,
+    /// Handed to the daemon.
+    Submitted submitted Drop,
+}
+
+impl Counters {
+    /// The sum over CPUs, outcome by outcome. Saturates.
+    #[must_use]
+    pub fn sum<'a>(per_cpu: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut total = [0_u64; COUNT];
+        for counters in per_cpu {
+            for (sum, outcome) in total.iter_mut().zip(Outcome::ALL) {
+                *sum = sum.saturating_add(counters.of(outcome));
+            }
+        }
+        zerocopy::transmute!(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_indexes_its_own_counter() {
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+            let mut counts = [0_u64; COUNT];
+            counts[index] = 7;
+            let counters: Counters = zerocopy::transmute!(counts);
+            assert_eq!(counters.of(outcome), 7);
+            assert_eq!(Counters::sum([&counters, &counters]).of(outcome), 14);
+        }
+    }
+}

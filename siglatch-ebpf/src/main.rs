@@ -1,0 +1,39 @@
+//! The XDP program: reads a frame, lets [`siglatch_common::filter`] decide, counts, and answers.
+//! Never decides anything by itself.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(missing_docs, reason = "the entry macro makes a function that cannot carry any")]
+
+mod maps;
+mod packet;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use siglatch_common::filter::decide;
+use siglatch_common::outcome::Fate;
+
+/// The one way in and the one way out.
+#[xdp(frags)]
+pub fn siglatch(ctx: XdpContext) -> u32 {
+    let outcome = decide(&packet::Packet::new(&ctx), &maps::Kernel::new(&ctx));
+    maps::count(outcome);
+    match outcome.fate() {
+        Fate::Drop => xdp_action::XDP_DROP,
+        Fate::Pass => xdp_action::XDP_PASS,
+    }
+}
+
+/// `bpf_xdp_load_bytes` and the ring buffer helpers are open to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// On the host the crate exists only so that `cargo check`, `clippy` and `doc` can read it.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

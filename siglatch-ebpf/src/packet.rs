@@ -1,0 +1,28 @@
+//! The only raw packet reads in the program. Never interprets what it reads.
+
+use aya_ebpf::programs::XdpContext;
+use siglatch_common::frame::Frame;
+
+/// The frame under judgement.
+pub struct Packet<'a>(&'a XdpContext);
+
+impl<'a> Packet<'a> {
+    /// The frame that the program was called for.
+    #[inline(always)]
+    pub fn new(ctx: &'a XdpContext) -> Self {
+        Self(ctx)
+    }
+}
+
+impl Frame for Packet<'_> {
+    #[inline(always)]
+    fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let start = self.0.data() + at;
+        if start + N > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: `start .. start + N` was just checked to lie inside the packet, and `[u8; N]` has alignment 1
+        // and no invalid bit pattern.
+        Some(unsafe { *(start as *const [u8; N]) })
+    }
+}
