@@ -25,6 +25,21 @@ macro_rules! layout {
 layout!(Address, size 16, align 1, { octets @ 0 });
 layout!(Counters, size 80, align 8);
 
+/// What the bytes of all maps mean: the one value of the map `layout`. Maps pinned by a daemon with another number
+/// are made anew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct LayoutVersion {
+    /// Offset 0, 4 bytes, native byte order.
+    pub version: u32,
+}
+layout!(LayoutVersion, size 4, align 4, { version @ 0 });
+
+impl LayoutVersion {
+    /// Raised whenever a field of a map type changes its meaning or place, or an outcome is added or moved.
+    pub const OURS: Self = Self { version: 1 };
+}
+
 /// What a knock port accepts: one entry of the map `ports`. Port 0 marks the end of the list.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn a_hundred_neighbouring_addresses_fit() {
-        for prefix in [Address::v4([10, 0, 0, 0]), Address::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])] {
+        for prefix in
+            [Address::v4([10, 0, 0, 0]), Address::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]
+        {
             let mut load = [0_u8; BUCKETS];
             for last in 0..100 {
                 let mut address = prefix;

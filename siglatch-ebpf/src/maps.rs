@@ -8,7 +8,7 @@ use aya_ebpf::programs::XdpContext;
 use siglatch_common::address::Address;
 use siglatch_common::filter::Host;
 use siglatch_common::frame::Datagram;
-use siglatch_common::layout::{Candidate, OwnBucket, PortRule};
+use siglatch_common::layout::{Candidate, LayoutVersion, OwnBucket, PortRule};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, holds};
 use siglatch_common::wire::Wire;
@@ -29,6 +29,10 @@ static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 /// operations on two cores. Without a value type, because libbpf demands that a ring buffer has none.
 #[btf_map(name = "candidates")]
 static CANDIDATES: RingBuf<(), { 256 * 1024 }> = RingBuf::new();
+
+/// What the bytes of the maps above mean. Only user space reads it.
+#[btf_map(name = "layout")]
+static LAYOUT: Array<LayoutVersion, 1> = Array::new();
 
 /// Adds one to this CPU's count of an outcome.
 #[inline(always)]

@@ -39,7 +39,18 @@ impl ServerPublicKey {
     /// # Errors
     /// [`PublicKeyFlaw`] if it holds no RSA-2048 public key.
     pub fn from_pem(pem: &str) -> Result<Self, PublicKeyFlaw> {
-        let key = RsaPublicKey::from_public_key_pem(pem.trim()).map_err(|_| PublicKeyFlaw::Form)?;
+        RsaPublicKey::from_public_key_pem(pem.trim()).map_err(|_| PublicKeyFlaw::Form).and_then(Self::checked)
+    }
+
+    /// Reads SPKI DER.
+    ///
+    /// # Errors
+    /// [`PublicKeyFlaw`] if it holds no RSA-2048 public key.
+    pub fn from_der(der: &[u8]) -> Result<Self, PublicKeyFlaw> {
+        RsaPublicKey::from_public_key_der(der).map_err(|_| PublicKeyFlaw::Form).and_then(Self::checked)
+    }
+
+    fn checked(key: RsaPublicKey) -> Result<Self, PublicKeyFlaw> {
         match key.n().bits() {
             2048 => Ok(Self(key)),
             bits => Err(PublicKeyFlaw::Size { bits }),

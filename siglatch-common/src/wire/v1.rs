@@ -212,7 +212,11 @@ mod tests {
     #[test]
     fn each_flaw_is_refused_and_its_near_miss_is_not() {
         let sound = Packet {
-            timestamp: 1, user: UserId(2), action: ActionId(3), challenge: 4, hmac: [5; 32],
+            timestamp: 1,
+            user: UserId(2),
+            action: ActionId(3),
+            challenge: 4,
+            hmac: [5; 32],
             payload: Payload::new(&[6; PAYLOAD_MAX - 1]).unwrap(),
         };
         let bytes = sound.encode();

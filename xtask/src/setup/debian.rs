@@ -1,0 +1,80 @@
+//! Which programs building and running need, which Debian package brings each, and how packages are installed.
+//!
+//! It asks apt-get only when a package is to be installed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use xtask::programs::{answer, on_path};
+
+use crate::progress::{detail, watch};
+
+/// A compiler with a prebuilt `core` for BPF.
+pub(super) const BPF_COMPILER: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
+
+/// A program, and the packages that bring it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tool {
+    /// Its name on PATH.
+    pub(super) program: &'static str,
+    /// Debian's packages.
+    pub(super) packages: &'static [&'static str],
+}
+
+impl Tool {
+    /// Whether it is on PATH, or where distributions keep system programs.
+    pub(super) fn is_present(&self) -> bool {
+        on_path(self.program).is_some()
+    }
+}
+
+/// What is needed to build, and, if wanted, to run.
+pub(super) fn tools(to_run: bool) -> Vec<Tool> {
+    const BUILD: [Tool; 1] = [Tool { program: "cc", packages: &["gcc", "libc6-dev"] }];
+    const RUN: [Tool; 6] = [
+        Tool { program: "nft", packages: &["nftables"] },
+        Tool { program: "bpftool", packages: &["bpftool"] },
+        Tool { program: "tcpdump", packages: &["tcpdump"] },
+        Tool { program: "ip", packages: &["iproute2"] },
+        Tool { program: "ping", packages: &["iputils-ping"] },
+        Tool { program: "nsenter", packages: &["util-linux"] },
+    ];
+    if to_run { BUILD.into_iter().chain(RUN).collect() } else { BUILD.to_vec() }
+}
+
+/// Installs packages; reads the package lists anew only if they are empty or out of date.
+///
+/// # Errors
+/// If this is no Debian-like system, this process is not root's, or apt-get fails.
+pub(super) fn install(packages: &[&str]) -> Result<()> {
+    let apt = on_path("apt-get").context("there is no apt-get here")?;
+    if !super::is_root() {
+        bail!("only root can install packages");
+    }
+    if lists_know(packages) && apt_install(&apt, packages).is_ok() {
+        return Ok(());
+    }
+    detail("reading the package lists anew");
+    if let Err(error) = watch(Command::new(&apt).args(["update", "--quiet"])) {
+        // One broken source among several is no reason to give up.
+        detail(&format!("{error:#}; trying all the same"));
+    }
+    apt_install(&apt, packages)
+}
+
+fn lists_know(packages: &[&str]) -> bool {
+    let policy = answer(Command::new("apt-cache").arg("policy").args(packages)).unwrap_or_default();
+    let candidates = policy.lines().filter_map(|line| line.trim().strip_prefix("Candidate: "));
+    candidates.filter(|candidate| *candidate != "(none)").count() == packages.len()
+}
+
+fn apt_install(apt: &PathBuf, packages: &[&str]) -> Result<()> {
+    watch(
+        Command::new(apt)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Another apt-get may be at work, as on a machine that has just started.
+            .args(["install", "--yes", "--quiet", "--no-install-recommends", "--option", "DPkg::Lock::Timeout=120"])
+            .args(packages),
+    )
+}
