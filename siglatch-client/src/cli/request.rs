@@ -1,0 +1,254 @@
+//! What a command line asks for, and what is missing from it. Never looks whether it exists.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use siglatch_common::wire::Wire;
+use siglatch_common::wire::v1::{ActionId, UserId};
+
+use super::{KeyArgs, KnockArgs, SendArgs, SequenceArgs, command};
+use crate::gateway_name::GatewayName;
+
+/// Everything that a profile would have said.
+#[derive(Debug)]
+pub struct KeyFiles<'a> {
+    /// Name or address of the gateway.
+    pub host: &'a str,
+    /// The user's key.
+    pub hmac_key: &'a PathBuf,
+    /// The server's public key; nothing for a clear wire.
+    pub server_key: Option<&'a PathBuf>,
+    /// Number of the user.
+    pub user: UserId,
+}
+
+/// What `siglatch knock` asks for.
+#[derive(Debug)]
+pub enum KnockRequest<'a> {
+    /// An action of a profile.
+    Profile {
+        /// The profile.
+        gateway: &'a GatewayName,
+        /// The action's name.
+        action: &'a str,
+    },
+    /// An action by number, with keys from files.
+    KeyFiles {
+        /// Everything that a profile would have said.
+        files: KeyFiles<'a>,
+        /// The action's number.
+        action: ActionId,
+    },
+}
+
+/// What `siglatch sequence` asks for.
+#[derive(Debug)]
+pub enum SequenceRequest<'a> {
+    /// A sequence of a profile.
+    Profile {
+        /// The profile.
+        gateway: &'a GatewayName,
+        /// The sequence's name.
+        sequence: &'a str,
+    },
+    /// Actions of a profile.
+    Steps {
+        /// The profile.
+        gateway: &'a GatewayName,
+        /// The actions' names, in order.
+        actions: &'a [String],
+    },
+    /// Actions by number, with keys from files.
+    KeyFiles {
+        /// Everything that a profile would have said.
+        files: KeyFiles<'a>,
+        /// The actions' numbers, in order.
+        actions: Vec<ActionId>,
+    },
+}
+
+impl KnockArgs {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// A usage error that names every part that is missing.
+    pub fn request(&self) -> Result<KnockRequest<'_>, clap::Error> {
+        self.sending.check("knock")?;
+        match (&self.gateway, &self.action) {
+            (Some(gateway), Some(action)) => Ok(KnockRequest::Profile { gateway, action }),
+            (Some(gateway), None) => {
+                Err(usage("knock", format!("which action? siglatch knock {gateway} ACTION; siglatch list shows them")))
+            }
+            (None, _) => {
+                let missing = self.action_id.is_none().then_some("--action-id N");
+                let files = self.keys.files(&self.sending, "knock", missing)?;
+                Ok(KnockRequest::KeyFiles { files, action: ActionId(self.action_id.unwrap_or_default()) })
+            }
+        }
+    }
+}
+
+impl SequenceArgs {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// A usage error that names every part that is missing.
+    pub fn request(&self) -> Result<SequenceRequest<'_>, clap::Error> {
+        self.sending.check("sequence")?;
+        if self.steps.iter().any(String::is_empty) {
+            return Err(usage("sequence", "--steps has an empty step: write --steps first,second"));
+        }
+        match (&self.gateway, &self.name) {
+            (Some(gateway), Some(sequence)) => Ok(SequenceRequest::Profile { gateway, sequence }),
+            (Some(gateway), None) if self.steps.is_empty() => Err(usage(
+                "sequence",
+                format!("which sequence? siglatch sequence {gateway} NAME, or --steps; siglatch list shows them"),
+            )),
+            (Some(gateway), None) => Ok(SequenceRequest::Steps { gateway, actions: &self.steps }),
+            (None, _) => {
+                let missing = self.steps.is_empty().then_some("--steps N,N,…");
+                let files = self.keys.files(&self.sending, "sequence", missing)?;
+                let action = |step: &String| match step.parse() {
+                    Ok(number) => Ok(ActionId(number)),
+                    Err(_) => Err(usage(
+                        "sequence",
+                        format!("without a profile --steps are action numbers, 0 to 255; not {step:?}"),
+                    )),
+                };
+                let actions = self.steps.iter().map(action).collect::<Result<_, _>>()?;
+                Ok(SequenceRequest::KeyFiles { files, actions })
+            }
+        }
+    }
+}
+
+impl KeyArgs {
+    fn files<'a>(
+        &'a self,
+        sending: &'a SendArgs,
+        subcommand: &str,
+        missing_too: Option<&'static str>,
+    ) -> Result<KeyFiles<'a>, clap::Error> {
+        let needs_server_key = self.wire.unwrap_or(Wire::Sealed) == Wire::Sealed;
+        let missing: Vec<_> = [
+            sending.host.is_none().then_some("--host HOST"),
+            self.hmac_key.is_none().then_some("--hmac-key FILE"),
+            (needs_server_key && self.server_key.is_none()).then_some("--server-key FILE"),
+            self.user_id.is_none().then_some("--user-id N"),
+            missing_too,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let (Some(host), Some(hmac_key), Some(user), true) =
+            (&sending.host, &self.hmac_key, self.user_id, missing.is_empty())
+        else {
+            let missing = missing.join(" ");
+            return Err(usage(subcommand, format!("name a profile (siglatch list shows them), or add: {missing}")));
+        };
+        let server_key = self.server_key.as_ref().filter(|_| needs_server_key);
+        Ok(KeyFiles { host, hmac_key, server_key, user: UserId(user) })
+    }
+}
+
+impl SendArgs {
+    fn check(&self, subcommand: &str) -> Result<(), clap::Error> {
+        match (self.family(), self.bind) {
+            (Some(family), Some(bind)) if family != bind.family() => {
+                Err(usage(subcommand, format!("--bind {} is no {} address", bind.address().ip(), family.label())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn usage(subcommand: &str, message: impl std::fmt::Display) -> clap::Error {
+    let mut command = command();
+    command.build();
+    match command.find_subcommand_mut(subcommand) {
+        Some(subcommand) => subcommand.error(ErrorKind::MissingRequiredArgument, message),
+        None => command.error(ErrorKind::MissingRequiredArgument, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::help::{KNOCK_HELP, SEQUENCE_HELP};
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+
+    fn knock(line: &str) -> Result<KnockArgs, clap::Error> {
+        let cli = Cli::try_parse_from(["siglatch", "knock"].into_iter().chain(line.split_whitespace()))?;
+        let Command::Knock(args) = cli.command else { panic!("knock is knock") };
+        args.request()?;
+        Ok(args)
+    }
+
+    fn sequence(line: &str) -> Result<SequenceArgs, clap::Error> {
+        let cli = Cli::try_parse_from(["siglatch", "sequence"].into_iter().chain(line.split_whitespace()))?;
+        let Command::Sequence(args) = cli.command else { panic!("sequence is sequence") };
+        args.request()?;
+        Ok(args)
+    }
+
+    #[test]
+    fn the_examples_of_knock_and_sequence_parse() {
+        for help in [KNOCK_HELP, SEQUENCE_HELP] {
+            for line in help.lines().filter_map(|line| line.strip_prefix("  siglatch ")) {
+                let (subcommand, line) = line.split_once(' ').unwrap();
+                let error = if subcommand == "knock" { knock(line).err() } else { sequence(line).err() };
+                assert!(error.is_none(), "{line}: {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() {
+        let missing = |line: &str| knock(line).unwrap_err().to_string();
+        let all = missing("");
+        for option in ["--host", "--hmac-key", "--server-key", "--user-id", "--action-id"] {
+            assert!(all.contains(option), "{all}");
+        }
+        let some = missing("--host h --user-id 1 --wire clear");
+        assert!(some.contains("add: --hmac-key FILE --action-id N"), "{some}");
+        assert!(missing("home").contains("siglatch knock home ACTION"));
+        assert!(sequence("home").unwrap_err().to_string().contains("siglatch sequence home NAME"));
+        assert!(sequence("").unwrap_err().to_string().contains("--steps"));
+    }
+
+    #[test]
+    fn a_clear_wire_needs_no_server_key() {
+        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire clear").is_ok());
+        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire sealed").is_err());
+        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire stamped").is_err());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "home ssh -4 -6",
+            "home ssh -4 --bind ::1",
+            "home ssh -6 --bind 192.0.2.7:4000",
+            "home ssh --user-id 1",
+            "home ssh --quiet --json",
+            "home ssh --port 0",
+            "home ssh --source 0.0.0.0",
+            "home ssh --source ff02::1",
+            "home ssh --ttl 10",
+            "../home ssh",
+        ] {
+            assert!(knock(line).is_err(), "{line}");
+        }
+        assert!(knock("home ssh -6 --bind ::1").is_ok());
+        assert!(sequence("home vault --steps a,b").is_err());
+        assert!(sequence("home --steps a,,b").is_err());
+        assert!(sequence("--host h --hmac-key k --server-key s --user-id 1 --steps 1,256").is_err());
+    }
+
+    #[test]
+    fn a_source_has_one_form() {
+        let args = knock("home ssh --source ::ffff:192.0.2.7").unwrap();
+        assert_eq!(args.sending.source, Some("192.0.2.7".parse().unwrap()));
+    }
+}

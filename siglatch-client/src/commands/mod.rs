@@ -1,0 +1,119 @@
+//! Does what the command line says, and tells how it went. Never decides what bytes a knock has.
+
+mod delivery;
+mod import;
+mod keygen;
+mod knock;
+mod list;
+mod sequence;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use siglatch_common::seal::{HmacKey, ServerPublicKey};
+
+use crate::cli::{Cli, Command, DEFAULT_PORT, KeyFiles, SendArgs};
+use crate::edge::files;
+use crate::edge::store::Store;
+use crate::edge::terminal::Terminal;
+use crate::failure::Failure;
+use crate::gateway_name::GatewayName;
+use crate::knocker::Keys;
+use crate::profile::Profile;
+use delivery::Sender;
+
+/// Runs the command of these arguments, the first of which is the program's name.
+///
+/// The exit status is 0 for sent or done, 1 for failed, 2 for a command line that is wrong.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = Cli::try_parse_from(args).and_then(|cli| match &cli.command {
+        Command::Knock(args) => {
+            let request = args.request()?;
+            let terminal = terminal_for(&args.sending);
+            Ok(told(terminal, knock::run(&request, &args.sending, terminal)))
+        }
+        Command::Sequence(args) => {
+            let request = args.request()?;
+            let terminal = terminal_for(&args.sending);
+            Ok(told(terminal, sequence::run(&request, args, terminal)))
+        }
+        Command::Import(args) => {
+            let terminal = Terminal { json: args.json, quiet: false };
+            Ok(told(terminal, import::run(args, terminal)))
+        }
+        Command::List(args) => {
+            let terminal = Terminal { json: args.json, quiet: false };
+            match list::run(terminal) {
+                Ok(list::Health::Sound) => Ok(ExitCode::SUCCESS),
+                Ok(list::Health::SomeBroken) => Ok(ExitCode::FAILURE),
+                Err(failure) => Ok(told(terminal, Err(failure))),
+            }
+        }
+        Command::Keygen(args) => {
+            let terminal = Terminal { json: args.json, quiet: false };
+            Ok(told(terminal, keygen::run(args, terminal)))
+        }
+    });
+    done.unwrap_or_else(|error| {
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+fn terminal_for(sending: &SendArgs) -> Terminal {
+    Terminal { json: sending.json, quiet: sending.quiet }
+}
+
+fn told(terminal: Terminal, done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal.complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load_profile(gateway: &GatewayName, store: &Store) -> Result<Profile, Failure> {
+    let contents = store.load(gateway)?;
+    read_profile(&contents, || store.path(gateway).display().to_string())
+}
+
+fn read_profile(contents: &[u8], name: impl Fn() -> String) -> Result<Profile, Failure> {
+    let text = str::from_utf8(contents).map_err(|_| Failure::NotText { name: name() })?;
+    Profile::parse(text).map_err(|findings| Failure::Unsound { name: name(), findings })
+}
+
+fn sender_of_profile(gateway: &GatewayName, profile: &Profile, sending: &SendArgs) -> Sender {
+    Sender {
+        gateway: Some(gateway.clone()),
+        user_name: Some(profile.user.name.clone()),
+        user: profile.user.id,
+        host: sending.host.clone().unwrap_or_else(|| profile.host.clone()),
+        port: sending.port.unwrap_or(profile.port),
+        keys: profile.keys.clone(),
+    }
+}
+
+fn sender_of_key_files(files: &KeyFiles<'_>, sending: &SendArgs) -> Result<Sender, Failure> {
+    let hmac = read_hmac_key(files.hmac_key)?;
+    let keys = match files.server_key {
+        Some(path) => Keys::sealed(hmac, read_server_key(path)?),
+        None => Keys::clear(hmac),
+    };
+    let port = sending.port.unwrap_or(DEFAULT_PORT);
+    Ok(Sender { gateway: None, user_name: None, user: files.user, host: files.host.to_owned(), port, keys })
+}
+
+fn read_hmac_key(path: &Path) -> Result<HmacKey, Failure> {
+    let contents = files::read_private(path)?;
+    HmacKey::parse(&contents).map_err(|flaw| Failure::HmacKey { path: path.to_owned(), flaw })
+}
+
+fn read_server_key(path: &Path) -> Result<ServerPublicKey, Failure> {
+    let contents = files::read(path)?.bytes;
+    let text = str::from_utf8(&contents).unwrap_or_default();
+    ServerPublicKey::from_pem(text).map_err(|flaw| Failure::ServerKey { path: path.to_owned(), flaw })
+}

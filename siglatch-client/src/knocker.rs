@@ -1,0 +1,146 @@
+//! Turns one knock into the datagram that carries it.
+//! Never reads a clock, a file or a socket; sealing alone draws randomness, for its padding.
+
+use siglatch_common::seal::{self, HmacKey, SealError, ServerPublicKey};
+use siglatch_common::wire::Wire;
+use siglatch_common::wire::v1::{ActionId, Packet, Payload, UserId};
+
+/// What one datagram asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Knock {
+    /// Who knocks.
+    pub user: UserId,
+    /// What for.
+    pub action: ActionId,
+    /// Words for the action.
+    pub payload: Payload,
+    /// Seconds since the Unix epoch; a gateway takes what is at most a minute off.
+    pub timestamp: u32,
+    /// Random: tells two knocks of one second apart.
+    pub challenge: u32,
+}
+
+/// What a user needs to be believed by one gateway.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    hmac: HmacKey,
+    envelope: Envelope,
+}
+
+#[derive(Clone, Debug)]
+enum Envelope {
+    Sealed(ServerPublicKey),
+    Clear,
+}
+
+/// The UDP payload of a knock: authenticated, and sealed if the wire is [`Wire::Sealed`].
+///
+/// # Errors
+/// [`SealError`] if the system gives no randomness.
+pub fn datagram(knock: &Knock, keys: &Keys) -> Result<Vec<u8>, SealError> {
+    let packet = packet(knock, &keys.hmac);
+    match &keys.envelope {
+        Envelope::Sealed(server_key) => Ok(server_key.seal(&packet)?.to_vec()),
+        Envelope::Clear => Ok(packet.encode().to_vec()),
+    }
+}
+
+/// The packet inside [`datagram`]: the knock with `key`'s HMAC.
+#[must_use]
+pub fn packet(knock: &Knock, key: &HmacKey) -> Packet {
+    let Knock { user, action, payload, timestamp, challenge } = *knock;
+    let unsigned = Packet { timestamp, user, action, challenge, hmac: [0; 32], payload };
+    seal::authenticate(unsigned, key)
+}
+
+impl Keys {
+    /// For a `sealed` knock port.
+    #[must_use]
+    pub const fn sealed(hmac: HmacKey, server_key: ServerPublicKey) -> Self {
+        Self { hmac, envelope: Envelope::Sealed(server_key) }
+    }
+
+    /// For a `clear` knock port.
+    #[must_use]
+    pub const fn clear(hmac: HmacKey) -> Self {
+        Self { hmac, envelope: Envelope::Clear }
+    }
+
+    /// The wire that these keys make datagrams for.
+    #[must_use]
+    pub const fn wire(&self) -> Wire {
+        match &self.envelope {
+            Envelope::Sealed(_) => Wire::Sealed,
+            Envelope::Clear => Wire::Clear,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
+    use rsa::rand_core::OsRng;
+    use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
+    use siglatch_common::wire::v1::PAYLOAD_MAX;
+
+    fn key() -> HmacKey {
+        HmacKey::parse(&[7; 32]).unwrap()
+    }
+
+    fn knock(payload: &[u8]) -> Knock {
+        Knock {
+            user: UserId(513),
+            action: ActionId(3),
+            payload: Payload::new(payload).unwrap(),
+            timestamp: 1_700_000_000,
+            challenge: 0x0102_0304,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_clear_datagram_decodes_to_the_knock_and_its_hmac_holds(
+            user: u16, action: u8, timestamp: u32, challenge: u32,
+            payload in proptest::collection::vec(any::<u8>(), 0..=PAYLOAD_MAX),
+        ) {
+            let payload = Payload::new(&payload).unwrap();
+            let knock = Knock { user: UserId(user), action: ActionId(action), payload, timestamp, challenge };
+            let bytes = datagram(&knock, &Keys::clear(key())).unwrap();
+            let packet = Packet::decode(&bytes.try_into().unwrap()).unwrap();
+            prop_assert_eq!(packet.hmac, seal::hmac(&packet, &key()));
+            let Packet { timestamp, user, action, challenge, payload, .. } = packet;
+            prop_assert_eq!(Knock { user, action, payload, timestamp, challenge }, knock);
+        }
+    }
+
+    #[test]
+    fn a_sealed_datagram_opens_to_the_clear_one() {
+        let private = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let pem = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let keys = Keys::sealed(key(), ServerPublicKey::from_pem(&pem).unwrap());
+        let knock = knock(&[9; PAYLOAD_MAX]);
+
+        let sealed = datagram(&knock, &keys).unwrap();
+
+        assert_eq!(sealed.len(), usize::from(Wire::Sealed.datagram_len()));
+        let opened = private.decrypt(Pkcs1v15Encrypt, &sealed).unwrap();
+        assert_eq!(opened, datagram(&knock, &Keys::clear(key())).unwrap());
+        assert_ne!(sealed, datagram(&knock, &keys).unwrap(), "padding is random");
+    }
+
+    #[test]
+    fn the_lengths_are_those_of_the_wires() {
+        let keys = Keys::clear(key());
+        assert_eq!(keys.wire(), Wire::Clear);
+        assert_eq!(datagram(&knock(b""), &keys).unwrap().len(), usize::from(Wire::Clear.datagram_len()));
+    }
+
+    #[test]
+    fn keys_are_never_printed() {
+        let printed = format!("{:?}", Keys::clear(key()));
+        assert!(printed.contains("Secret(..)"), "{printed}");
+        assert!(!printed.contains('7'), "{printed}");
+    }
+}
