@@ -1,0 +1,240 @@
+//! What is wrong with a configuration, where, and what to write instead. Never decides what is wrong.
+
+/// Something that the operator should change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// What kind of mistake it is.
+    pub code: Code,
+    /// The offending text; nothing if it is the lack of some.
+    pub span: Option<Span>,
+    /// One line: what is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+    /// Another place that has to do with it.
+    pub note: Option<Note>,
+}
+
+/// A second place in the same text, and what it has to do with the finding.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// The place.
+    pub span: Span,
+    /// A few words.
+    pub label: String,
+}
+
+/// A piece of the text, in bytes from its start.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte behind the last.
+    pub end: usize,
+}
+
+/// Whether the daemon starts all the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Severity {
+    /// It does not.
+    Error,
+    /// It does: the text is legal, but hardly what was meant.
+    Warning,
+}
+
+impl Finding {
+    /// Whether the daemon starts all the same.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+impl Severity {
+    /// The word in reports.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl From<std::ops::Range<usize>> for Span {
+    fn from(range: std::ops::Range<usize>) -> Self {
+        Self { start: range.start, end: range.end }
+    }
+}
+
+/// Writes the enum and its two tables from one list, so that none of them can lack a code.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident, $label:literal, $severity:ident;)*) => {
+        /// The kinds of findings. Labels are stable: scripts and manuals name them.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The name in reports.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+
+            /// Whether the daemon starts all the same.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self {
+                    $(Self::$name => Severity::$severity,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is no TOML.
+    Syntax, "syntax", Error;
+    /// A key or table that siglatch does not know.
+    UnknownKey, "unknown-key", Error;
+    /// A value of another type.
+    WrongType, "wrong-type", Error;
+    /// A key that must be there is not.
+    MissingKey, "missing-key", Error;
+    /// A key that means nothing beside the mode or kind chosen.
+    MisplacedKey, "misplaced-key", Error;
+    /// None of the words that may stand here.
+    UnknownChoice, "unknown-choice", Error;
+    /// A number, a time or a list outside its bounds.
+    OutOfRange, "out-of-range", Error;
+    /// A name with characters that logs, nftables or the system would not take.
+    BadName, "bad-name", Error;
+    /// No length of time.
+    BadDuration, "bad-duration", Error;
+    /// No moment in time.
+    BadTime, "bad-time", Error;
+    /// No network.
+    BadNetwork, "bad-network", Error;
+    /// No service.
+    BadService, "bad-service", Error;
+    /// The same twice in one list.
+    DuplicateEntry, "duplicate-entry", Warning;
+
+    /// No knock port.
+    NoPort, "no-port", Error;
+    /// Two knock ports with one number.
+    DuplicatePort, "duplicate-port", Error;
+    /// More knock ports than the kernel's table holds.
+    TooManyPorts, "too-many-ports", Error;
+    /// A knock port that everyone on the path can read along.
+    ClearWire, "clear-wire", Warning;
+    /// Nothing says which interface to watch.
+    NoInterface, "no-interface", Warning;
+
+    /// A key file that is not there.
+    KeyFileMissing, "key-file-missing", Error;
+    /// A key file that could not be read.
+    KeyFileUnreadable, "key-file-unreadable", Error;
+    /// A key file that others may read or write.
+    KeyFileExposed, "key-file-exposed", Error;
+    /// A key file that belongs to someone else.
+    KeyFileOwner, "key-file-owner", Error;
+    /// A file that holds no such key.
+    KeyFileMalformed, "key-file-malformed", Error;
+    /// Two users with one key.
+    SharedKey, "shared-key", Error;
+
+    /// Nobody may knock yet.
+    NoUsers, "no-users", Error;
+    /// Two users with one id.
+    DuplicateUserId, "duplicate-user-id", Error;
+    /// A user who may do nothing.
+    IdleUser, "idle-user", Warning;
+
+    /// Two actions with one id.
+    DuplicateActionId, "duplicate-action-id", Error;
+    /// A user's name that no user has.
+    UnknownUser, "unknown-user", Error;
+    /// An action that nobody may use.
+    UnusableAction, "unusable-action", Error;
+    /// A usual time that is longer than the longest.
+    TtlOverMax, "ttl-over-max", Error;
+    /// A grant of something that is open anyway.
+    UnprotectedService, "unprotected-service", Warning;
+    /// A protected service that is a knock port.
+    ProtectedKnockPort, "protected-knock-port", Error;
+    /// A step that no sequence has.
+    OrphanStep, "orphan-step", Warning;
+
+    /// A sequence of less than two steps.
+    ShortSequence, "short-sequence", Error;
+    /// A step that names no action.
+    UnknownAction, "unknown-action", Error;
+    /// An action that stands in one sequence twice.
+    RepeatedStep, "repeated-step", Error;
+    /// An action that stands in two sequences.
+    SharedStep, "shared-step", Error;
+    /// An action with an effect before the last step, where it never comes to it.
+    EffectBeforeEnd, "effect-before-end", Error;
+    /// A sequence that ends in an action without effect.
+    NoEffect, "no-effect", Error;
+    /// A sequence that nobody may go through to its end.
+    UnusableSequence, "unusable-sequence", Error;
+}
+
+/// Findings as they come up.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Adds a finding.
+    pub(super) fn report(
+        &mut self,
+        code: Code,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.0.push(Finding { code, span: span.into(), message: message.into(), help: help.into(), note: None });
+    }
+
+    /// Adds a finding that has to do with two places.
+    pub(super) fn report_with(
+        &mut self,
+        code: Code,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        (other, label): (Span, &str),
+    ) {
+        self.report(code, span, message, help);
+        if let Some(finding) = self.0.last_mut() {
+            finding.note = Some(Note { span: other, label: label.to_owned() });
+        }
+    }
+
+    /// All of them, in the order of the text.
+    pub(super) fn into_sorted(mut self) -> Vec<Finding> {
+        self.0.sort_by_key(|finding| (finding.span, finding.code));
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_codes_have_one_label() {
+        let labels: BTreeSet<_> = Code::ALL.iter().map(|code| code.label()).collect();
+        assert_eq!(labels.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,123 @@
+//! Every table and key of the configuration: its name, whether it must be there, and an example. Never reads any.
+
+/// One table and the keys it may have.
+#[derive(Debug)]
+pub struct Form {
+    /// Its header, as an operator writes it.
+    pub title: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the table is incomplete without it.
+    pub required: bool,
+    /// A value as an operator writes it.
+    pub example: &'static str,
+}
+
+/// Every table that has keys of its own.
+pub const FORMS: [&Form; 10] = [&GATEWAY, &INGRESS, &PORT, &KEYS, &KNOCK, &STATE, &FIREWALL, &USER, &ACTION, &SEQUENCE];
+
+/// The tables themselves.
+pub(super) const ROOT: Form = Form {
+    title: "the file",
+    keys: &[
+        optional("gateway", "{ host = \"gw.example.org\" }"),
+        optional("ingress", "{ interfaces = [\"eth0\"] }"),
+        optional("port", "[{ port = 62201 }]"),
+        optional("keys", "{ server = \"server.key\" }"),
+        optional("knock", "{ max_skew = \"60s\" }"),
+        optional("state", "{ dir = \"/var/lib/siglatch\" }"),
+        optional("firewall", "{ protect = [\"tcp/22\"] }"),
+        optional("user", "{ alice = { id = 1, key = \"keys/alice.key\" } }"),
+        optional("action", "{ ssh = { id = 1, users = \"all\", grant = [\"tcp/22\"] } }"),
+        optional("sequence", "{ db = { steps = [\"db-1\", \"db-2\"] } }"),
+    ],
+};
+
+pub(super) const GATEWAY: Form =
+    Form { title: "[gateway]", keys: &[optional("name", "\"gateway\""), required("host", "\"gw.example.org\"")] };
+
+pub(super) const INGRESS: Form = Form {
+    title: "[ingress]",
+    keys: &[
+        optional("mode", "\"xdp\""),
+        optional("interfaces", "[\"eth0\"]"),
+        optional("attach", "\"auto\""),
+        optional("pin_dir", "\"/sys/fs/bpf/siglatch\""),
+    ],
+};
+
+pub(super) const PORT: Form =
+    Form { title: "[[port]]", keys: &[required("port", "62201"), optional("wire", "\"sealed\"")] };
+
+pub(super) const KEYS: Form =
+    Form { title: "[keys]", keys: &[required("server", "\"server.key\""), optional("threads", "2")] };
+
+pub(super) const KNOCK: Form = Form { title: "[knock]", keys: &[optional("max_skew", "\"60s\"")] };
+
+pub(super) const STATE: Form =
+    Form { title: "[state]", keys: &[optional("dir", "\"/var/lib/siglatch\""), optional("nonces", "1_000_000")] };
+
+pub(super) const FIREWALL: Form = Form {
+    title: "[firewall]",
+    keys: &[
+        optional("mode", "\"table\""),
+        optional("family", "\"inet\""),
+        optional("table", "\"siglatch\""),
+        optional("priority", "-10"),
+        optional("protect", "[\"tcp/22\"]"),
+        optional("set_v4", "\"siglatch_v4\""),
+        optional("set_v6", "\"siglatch_v6\""),
+    ],
+};
+
+pub(super) const USER: Form = Form {
+    title: "[user.NAME]",
+    keys: &[
+        required("id", "1"),
+        required("key", "\"keys/alice.key\""),
+        optional("enabled", "true"),
+        optional("networks", "[\"192.0.2.0/24\"]"),
+        optional("not_after", "2030-01-01T00:00:00Z"),
+    ],
+};
+
+pub(super) const ACTION: Form = Form {
+    title: "[action.NAME]",
+    keys: &[
+        required("id", "1"),
+        required("users", "[\"alice\"]"),
+        optional("kind", "\"step\""),
+        optional("grant", "[\"tcp/22\"]"),
+        optional("ttl", "\"10m\""),
+        optional("max_ttl", "\"1h\""),
+        optional("source", "\"packet\""),
+        optional("networks", "[\"192.0.2.0/24\"]"),
+    ],
+};
+
+pub(super) const SEQUENCE: Form = Form {
+    title: "[sequence.NAME]",
+    keys: &[required("steps", "[\"db-1\", \"db-2\", \"db-open\"]"), optional("within", "\"10s\"")],
+};
+
+impl Form {
+    /// The key with that name.
+    pub(super) fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+const fn required(name: &'static str, example: &'static str) -> Key {
+    Key { name, required: true, example }
+}
+
+const fn optional(name: &'static str, example: &'static str) -> Key {
+    Key { name, required: false, example }
+}

@@ -1,0 +1,51 @@
+//! A grant: one source address, one service, until when. Never opens anything itself.
+
+use std::time::Duration;
+
+use siglatch_common::address::Address;
+
+use crate::policy::{ActionKind, Policy, Service};
+
+/// What a grant is for. Two grants with one key are the same grant, and the longer one counts.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct GrantKey {
+    /// Who is let in.
+    pub source: Address,
+    /// To what.
+    pub service: Service,
+}
+
+/// A grant as the firewall holds it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Grant {
+    /// For whom and what.
+    pub key: GrantKey,
+    /// Time left; whole milliseconds count.
+    pub ttl: Duration,
+    /// Whose knock it was and what for, as `user action`: shown beside the element by `nft list set`.
+    /// Printable ASCII, at most [`Grant::LABEL_MAX`] bytes.
+    pub label: String,
+}
+
+impl Grant {
+    /// nftables keeps comments of up to 128 bytes, the final zero included.
+    pub const LABEL_MAX: usize = 127;
+}
+
+/// Whether policy would still let the user of this grant's label open its service with that action.
+#[must_use]
+pub fn still_allowed(grant: &Grant, policy: &Policy) -> bool {
+    let Some((user, action)) = grant.label.split_once(' ') else {
+        return false;
+    };
+    let user = policy.users().find(|candidate| candidate.name == user && candidate.enabled);
+    let action = policy.actions().find(|candidate| candidate.name == action);
+    let (Some(user), Some(action)) = (user, action) else {
+        return false;
+    };
+    let opens = match &action.kind {
+        ActionKind::Grant(rule) => rule.services.contains(&grant.key.service),
+        ActionKind::Step => false,
+    };
+    opens && action.allowed.allows(user.id)
+}

@@ -1,0 +1,122 @@
+//! Decides what a datagram is worth: bytes, source and time in; a verdict and effects out. No IO, no clock.
+
+mod fresh;
+mod grant;
+mod grants;
+mod nonce;
+mod open;
+mod permit;
+mod step;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod words;
+
+use std::sync::Arc;
+
+use siglatch_common::address::Address;
+use siglatch_common::units::{Boot, Now};
+use siglatch_common::wire::v1::{ActionId, UserId};
+
+pub use fresh::Remembered;
+pub use grant::{Grant, GrantKey, still_allowed};
+pub use nonce::Nonce;
+pub use open::{Decoy, Opened, open};
+pub use verdict::{Admission, Effect, Outcome, Refusal, Verdict};
+
+use crate::policy::Policy;
+
+/// The gate. The caller owns the ring, the clock, the disk and the firewall:
+///
+/// 1. hand every datagram to [`open()`], on any thread, and what comes of it to [`Gate::judge`];
+/// 2. carry out every effect, in order ([`Gate::take_effects`]);
+/// 3. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due.
+#[derive(Debug)]
+pub struct Gate {
+    policy: Arc<Policy>,
+    seen: fresh::Seen,
+    steps: step::Steps,
+    grants: grants::Grants,
+    effects: Vec<Effect>,
+}
+
+impl Gate {
+    /// A gate that starts with what an earlier run left: the nonces it kept, and the grants that the firewall holds.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, nonce_capacity: usize, remembered: Remembered, grants: &[Grant], now: Now) -> Self {
+        let seen = fresh::Seen::new(remembered, policy.max_skew(), nonce_capacity, now);
+        let mut gate = Self {
+            policy,
+            seen,
+            steps: step::Steps::default(),
+            grants: grants::Grants::default(),
+            effects: Vec::new(),
+        };
+        gate.grants.take_over(grants, now.boot);
+        gate
+    }
+
+    /// Judges what [`open()`] made of one datagram. Never sends, sleeps or reads a clock.
+    pub fn judge(&mut self, opened: Result<Opened, Refusal>, from: Address, now: Now) -> Verdict {
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => return Verdict::Refuse(refusal, None),
+        };
+        let user = opened.user();
+        match self.climb(opened, from, now) {
+            Ok(admission) => Verdict::Admit(admission),
+            Err(refusal) => Verdict::Refuse(refusal, Some(user)),
+        }
+    }
+
+    /// The ladder: each rung takes what the rung below proved, so none can be skipped.
+    fn climb(&mut self, opened: Opened, from: Address, now: Now) -> Result<Admission, Refusal> {
+        let policy = Arc::clone(&self.policy);
+        let fresh = self.seen.admit(opened, now, &mut self.effects)?;
+        let stepped = self.steps.take(fresh, from, &policy, now.boot)?;
+        let permitted =
+            permit::permit(&stepped, from, &policy, now.wall).inspect_err(|_| self.steps.reset(stepped.user, from))?;
+        if let Some(opening) = &permitted.opening {
+            let grants = self.grants.open(opening, now.boot)?;
+            self.effects.push(Effect::Open(grants));
+        }
+        Ok(permitted.admission)
+    }
+
+    /// What is to be done, in order; empty until the next knock is judged.
+    #[must_use]
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Gate::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Boot> {
+        [self.seen.next_expiry(), self.steps.next_expiry(), self.grants.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// Forgets what is over.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.seen.expire(now.boot, &mut self.effects);
+        self.steps.expire(now.boot);
+        self.grants.expire(now.boot);
+    }
+
+    /// Every grant that holds now, with the time left.
+    #[must_use]
+    pub fn live_grants(&self, now: Boot) -> Vec<Grant> {
+        self.grants.live(now)
+    }
+
+    /// The user's name, for logs.
+    #[must_use]
+    pub fn user_name(&self, user: UserId) -> &str {
+        self.policy.user(user).map_or("?", |user| &user.name)
+    }
+
+    /// The action's name, for logs.
+    #[must_use]
+    pub fn action_name(&self, action: ActionId) -> &str {
+        self.policy.action(action).map_or("?", |action| &action.name)
+    }
+}

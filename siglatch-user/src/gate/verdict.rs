@@ -1,0 +1,109 @@
+//! What the gate can answer. Logs, metrics and tests all name refusals through [`Refusal`].
+
+use std::num::NonZeroUsize;
+
+use siglatch_common::units::Wall;
+use siglatch_common::wire::v1::{ActionId, UserId};
+
+use super::{Grant, Nonce};
+
+/// The answer to one datagram. The client is never told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Verdict {
+    /// Authentic, fresh, and allowed.
+    Admit(Admission),
+    /// Nothing happens; an authentic knock's user is known.
+    Refuse(Refusal, Option<UserId>),
+}
+
+/// A knock that was admitted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Admission {
+    /// Who knocked.
+    pub user: UserId,
+    /// What for.
+    pub action: ActionId,
+    /// What comes of it.
+    pub outcome: Outcome,
+}
+
+/// What comes of an admitted knock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The action is carried out.
+    Done,
+    /// A step of a sequence was taken; more are to come.
+    Step {
+        /// Steps taken so far.
+        taken: NonZeroUsize,
+        /// Steps in all.
+        of: usize,
+    },
+}
+
+/// Makes the enum, its list and its labels from one place.
+macro_rules! refusals {
+    ($($(#[$doc:meta])+ $variant:ident $label:literal),+ $(,)?) => {
+        /// Why a datagram was refused.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Refusal {
+            $($(#[$doc])+ $variant),+
+        }
+
+        impl Refusal {
+            /// Every refusal.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name in logs, metrics and tests.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label),+
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// Not sealed under our key, malformed, or not signed by an enabled user. Which of these is not known.
+    Unauthentic "unauthentic",
+    /// Stamped too long ago, or too far ahead.
+    Stale "stale",
+    /// Admitted before.
+    Replay "replay",
+    /// No room to remember it: admitting it might mean admitting it twice.
+    Overloaded "overloaded",
+    /// A step of a sequence, but not the one whose turn it is.
+    OutOfOrder "out_of_order",
+    /// No such action.
+    UnknownAction "unknown_action",
+    /// The user's time is over.
+    UserExpired "user_expired",
+    /// The user may not knock from this network.
+    UserNetwork "user_network",
+    /// The user may not ask for this action.
+    NotAllowed "not_allowed",
+    /// This action may not be asked for from this network.
+    ActionNetwork "action_network",
+    /// The payload is not made of words that the action knows.
+    BadPayload "bad_payload",
+    /// The payload must name a source address, and does not.
+    SourceMissing "source_missing",
+    /// The source address named in the payload is not the datagram's.
+    SourceMismatch "source_mismatch",
+}
+
+/// What the caller must now do, in this order. If one cannot be done, those after it must not be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Make sure, before the next effect, that after a loss of power no stamp up to this one is taken for fresh.
+    Lease(Wall),
+    /// Remember the nonce across a kill and a restart.
+    Remember(Nonce),
+    /// Forget the older half of what was remembered; no stamp up to this one will be taken for fresh.
+    Forget(Wall),
+    /// Open or extend these.
+    Open(Vec<Grant>),
+}
