@@ -1,1 +1,11 @@
-//! Stub.
+//! The siglatch daemon: decides who is let in (`gate`, `policy`, `config`, `keys`), and does what was decided
+//! (`edge`, `daemon`). The first never does IO; the second never decides.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod edge;
+pub mod gate;
+pub mod keys;
+pub mod policy;

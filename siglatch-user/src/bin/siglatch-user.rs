@@ -1,1 +1,123 @@
-fn main() {}
+//! The daemon's command line: reads the configuration, and runs it. Never decides about a knock.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use siglatch_user::config::{Given, Ingress, Settings, Xdp};
+use siglatch_user::ctl::check::{Shape, check};
+use siglatch_user::ctl::{Failure, load::load};
+use siglatch_user::{daemon, edge};
+use tracing_subscriber::EnvFilter;
+
+/// Opens a closed host to the people it knows, and shows everyone else nothing.
+///
+/// Loads the XDP program, judges knocks, and opens services for those who may. Ends on SIGTERM; the filter then stays
+/// attached, and grants end by themselves.
+#[derive(Debug, Parser)]
+#[command(version, after_help = HELP)]
+struct Options {
+    /// The configuration; `siglatchctl init` writes one
+    #[arg(long, default_value = "/etc/siglatch/siglatch.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Attach to this network interface instead of those in the configuration; may be repeated
+    #[arg(long = "iface", value_name = "NAME")]
+    interfaces: Vec<String>,
+    /// Where datagrams come in, instead of what the configuration says
+    #[arg(long)]
+    ingress: Option<IngressMode>,
+    /// Only say what is wrong with the configuration
+    #[arg(long)]
+    check: bool,
+    /// Only detach the XDP program and remove its pins: the host is then without a filter
+    #[arg(long, conflicts_with = "check")]
+    detach: bool,
+    /// What to log: error, warn, info, debug or trace, or a filter such as siglatch_user::daemon=debug
+    #[arg(long, default_value = "info", env = "SIGLATCH_LOG", value_name = "LEVEL")]
+    log: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IngressMode {
+    /// The XDP program
+    Xdp,
+    /// A plain UDP socket on each knock port: for containers and foreign kernels
+    Socket,
+}
+
+const PROGRAM: &str = "siglatch-user";
+
+const HELP: &str = "Examples:
+  siglatch-user --iface eth0
+  siglatch-user --config ./siglatch.toml --check
+  siglatch-user --ingress socket
+  siglatch-user --detach
+
+Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let given = Given::by_machine(!options.interfaces.is_empty());
+    if options.check {
+        return check(PROGRAM, &options.config, &given, Shape::Pictures);
+    }
+    match run(&options, &given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(PROGRAM),
+    }
+}
+
+fn run(options: &Options, given: &Given) -> Result<(), Failure> {
+    start_log(&options.log)?;
+    let loaded = load(&options.config, given)?;
+    loaded.tell_warnings();
+    let mut settings = loaded.settings;
+    settings.ingress = ingress(settings.ingress, options);
+    if options.detach {
+        return detach(&settings).map_err(Failure::Failed);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(daemon::run(settings)).map_err(Failure::Failed)
+}
+
+/// What the command line says goes before what the configuration says.
+fn ingress(configured: Ingress, options: &Options) -> Ingress {
+    let mut xdp = match (options.ingress, configured) {
+        (Some(IngressMode::Socket), _) => return Ingress::Socket,
+        (None, Ingress::Socket) if options.interfaces.is_empty() => return Ingress::Socket,
+        (Some(IngressMode::Xdp) | None, Ingress::Socket) => Xdp::default(),
+        (Some(IngressMode::Xdp) | None, Ingress::Xdp(xdp)) => xdp,
+    };
+    if !options.interfaces.is_empty() {
+        xdp.interfaces.clone_from(&options.interfaces);
+    }
+    Ingress::Xdp(xdp)
+}
+
+fn detach(settings: &Settings) -> anyhow::Result<()> {
+    let Ingress::Xdp(xdp) = &settings.ingress else {
+        anyhow::bail!("the ingress is a socket: nothing is attached");
+    };
+    let interfaces = edge::xdp::detach(xdp)?;
+    if interfaces.is_empty() {
+        println!("nothing was attached under {}", xdp.pin_dir.display());
+    }
+    for interface in interfaces {
+        println!("detached from {interface}");
+    }
+    Ok(())
+}
+
+fn start_log(level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|error| anyhow::anyhow!("--log {level}: {error}; say error, warn, info, debug or trace"))?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
+    Ok(())
+}

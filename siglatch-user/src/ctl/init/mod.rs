@@ -1,0 +1,159 @@
+//! `siglatchctl init`: a server key and a configuration to start from. Never overwrites anything.
+
+use std::path::{Path, PathBuf, absolute};
+
+use anyhow::anyhow;
+use clap::Args;
+use toml_edit::{Array, Value};
+
+use super::load::{Failure, judge};
+use super::overlay::Overlay;
+use super::user::DEFAULT_CONFIG;
+use super::{keygen, route};
+use crate::config::{Code, Given, Report, Severity};
+use crate::edge::files;
+use crate::edge::nonce_store::NonceStore;
+use crate::policy::Service;
+
+/// Write a server key and a commented configuration.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  siglatchctl init --host gw.example.org
+  siglatchctl init --dir ./try --host 192.0.2.1 --iface eth0 --protect tcp/22 --protect tcp/443")]
+pub(super) struct Init {
+    /// Where to write
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/siglatch")]
+    dir: PathBuf,
+    /// Where users send their knocks [default: this host's name]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// What users call this gateway
+    #[arg(long, value_name = "NAME", default_value = "gateway")]
+    name: String,
+    /// Where the daemon remembers knocks [default: /var/lib/siglatch, or the folder `state` beside another --dir]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Interfaces to watch; may be given several times [default: the default route's]
+    #[arg(long, value_name = "NAME")]
+    iface: Vec<String>,
+    /// Services to close; may be given several times
+    #[arg(long, value_name = "SERVICE", default_value = "tcp/22")]
+    protect: Vec<Service>,
+}
+
+impl Init {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let [config, private, public] =
+            ["siglatch.toml", "server.key", "server.pub.pem"].map(|name| self.dir.join(name));
+        if let Some(there) = [&config, &private, &public].into_iter().find(|path| files::exists(path)) {
+            let cure = "nothing was written; use --dir for another folder, or move the old files away";
+            return Err(Failure::Failed(anyhow!("{} exists already: {cure}", there.display())));
+        }
+        if self.iface.is_empty() {
+            self.iface.extend(default_interface());
+        }
+        let host = self.host.clone().unwrap_or_else(host_name);
+        let state = self.state_dir();
+        let text = self.text(&host, &state);
+        let pair = keygen::server_pair()?;
+        self.judge(&config, &text, &Overlay { path: private.clone(), contents: pair.private.as_bytes() })?;
+
+        files::make_folder(&self.dir, 0o755)?;
+        files::make_folder(&self.dir.join("keys"), 0o700)?;
+        files::create(&private, 0o600, pair.private.as_bytes())?;
+        files::create(&public, 0o644, pair.public.as_bytes())?;
+        // Made now, the store proves to the first start that nothing was ever admitted.
+        NonceStore::create(&self.dir.join(&state))?;
+        files::create(&config, 0o640, text.as_bytes())?;
+        self.tell(&config, &host, &private, &public);
+        Ok(())
+    }
+
+    /// As it stands in the configuration: relative paths count from its folder.
+    fn state_dir(&self) -> PathBuf {
+        let usual = Path::new(DEFAULT_CONFIG).parent() == Some(self.dir.as_path());
+        let default = if usual { "/var/lib/siglatch" } else { "state" };
+        self.state.as_deref().map_or_else(|| default.into(), |dir| absolute(dir).unwrap_or_else(|_| dir.to_owned()))
+    }
+
+    fn text(&self, host: &str, state: &Path) -> String {
+        let list = |texts: Vec<String>| Value::from(Array::from_iter(texts)).to_string();
+        let services: Vec<String> = self.protect.iter().map(Service::to_string).collect();
+        let actions = self.protect.iter().enumerate().map(|(index, service)| {
+            let header = action_name(*service);
+            format!("[action.{header}]\nid = {}\nusers = \"all\"\ngrant = [\"{service}\"]\nttl = \"10m\"\nmax_ttl = \"1h\"\n\n", index + 1)
+        });
+        TEMPLATE
+            .replace("{actions}\n", &actions.collect::<String>())
+            .replace("{interfaces}", &list(self.iface.clone()))
+            .replace("{protect}", &list(services))
+            .replace("{name}", &Value::from(self.name.as_str()).to_string())
+            .replace("{host}", &Value::from(host).to_string())
+            .replace("{state}", &Value::from(state.display().to_string()).to_string())
+    }
+
+    /// Lets nothing be written that has a flaw besides having no users.
+    fn judge(&self, config: &Path, text: &str, keys: &Overlay<'_>) -> Result<(), Failure> {
+        let Err(Failure::Unsound(report)) = judge(config, text.to_owned(), &Given::by_machine(false), keys) else {
+            return Ok(());
+        };
+        let report: Report =
+            report.retain(|finding| finding.code != Code::NoUsers && finding.severity() == Severity::Error);
+        if report.findings().is_empty() {
+            return Ok(());
+        }
+        eprintln!("siglatchctl: nothing was written. With these arguments the configuration would have flaws:\n");
+        Err(Failure::Unsound(report))
+    }
+
+    fn tell(&self, config: &Path, host: &str, private: &Path, public: &Path) {
+        let closed = self.protect.iter().map(Service::to_string).collect::<Vec<_>>().join(", ");
+        let option = match config == Path::new(DEFAULT_CONFIG) {
+            true => String::new(),
+            false => format!(" --config {}", config.display()),
+        };
+        println!("Wrote");
+        println!("  {}  the configuration", config.display());
+        println!("  {}  the private key: keep it, and keep it to this host", private.display());
+        println!("  {}  its public half", public.display());
+        println!("Users will send their knocks to {host}, port 62201/udp.");
+        match self.iface.as_slice() {
+            [] => println!("No interface was found to watch: write one into [ingress]."),
+            names => println!("Knocks are watched for on {}.", names.join(", ")),
+        }
+        println!(
+            "Once the daemon runs, new connections to {closed} need a knock: keep a session open until one worked."
+        );
+        println!("Next:  siglatchctl user add alice{option}");
+    }
+}
+
+/// The service's usual name, else `tcp-8080`.
+fn action_name(service: Service) -> String {
+    let service = service.to_string();
+    match USUAL.into_iter().find(|(usual, _)| *usual == service) {
+        Some((_, name)) => name.to_owned(),
+        None => service.replace('/', "-"),
+    }
+}
+
+fn default_interface() -> Option<String> {
+    let (v4, v6) =
+        (files::kernel_text("/proc/net/route".as_ref()), files::kernel_text("/proc/net/ipv6_route".as_ref()));
+    route::default_v4(&v4).or(route::default_v6(&v6)).map(str::to_owned)
+}
+
+fn host_name() -> String {
+    files::kernel_text("/proc/sys/kernel/hostname".as_ref()).trim().to_owned()
+}
+
+const TEMPLATE: &str = include_str!("template.toml");
+
+const USUAL: [(&str, &str); 6] = [
+    ("tcp/22", "ssh"),
+    ("tcp/80", "http"),
+    ("tcp/443", "https"),
+    ("tcp/3389", "rdp"),
+    ("tcp/5432", "postgres"),
+    ("udp/51820", "wireguard"),
+];

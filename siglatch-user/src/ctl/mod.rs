@@ -1,0 +1,57 @@
+//! `siglatchctl`: what an operator types. One file a command; what they share is in `load`, `overlay` and `keygen`.
+//! Never judges a knock.
+
+pub mod check;
+mod edit;
+mod enrolment;
+mod init;
+mod keygen;
+pub mod load;
+mod overlay;
+mod route;
+mod user;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use load::{Failure, Loaded, load};
+
+/// Sets up and tends a siglatch gateway.
+#[derive(Debug, Parser)]
+#[command(name = "siglatchctl", version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    #[command(subcommand)]
+    User(user::User),
+    Check(check::Check),
+}
+
+/// Does what the arguments say, the program's name first. Prints what it did, or why not.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => usage.exit(),
+    };
+    let done = match cli.command {
+        Command::Init(init) => init.run(),
+        Command::User(user) => user.run(),
+        Command::Check(check) => return check.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell("siglatchctl"),
+    }
+}
+
+const EXAMPLES: &str = "Examples:
+  siglatchctl init --host gw.example.org     write a server key and a configuration
+  siglatchctl user add alice                 make her key and the file to hand over
+  siglatchctl check                          say what is wrong with the configuration";

@@ -1,0 +1,47 @@
+//! `siglatchctl user enrol`: writes the file to hand over again. Never makes a new key.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{ConfigFile, must_be_new};
+use crate::config::Settings;
+use crate::ctl::enrolment;
+use crate::ctl::load::Failure;
+use crate::edge::files;
+
+/// Write a user's file to hand over again: after a change, or for a second machine.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  siglatchctl user enrol alice --out /root/alice.siglatch")]
+pub(in crate::ctl) struct Enrol {
+    /// Who
+    name: String,
+    /// Where to write the file to hand over [default: NAME.siglatch, here]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Enrol {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let Self { name, out, config } = self;
+        let settings = config.current()?.loaded.map(|loaded| loaded.settings);
+        let text = settings.as_ref().and_then(|settings| enrolment::text(settings, &name));
+        let text = text.ok_or_else(|| anyhow!("there is no user {name}{}", hint(&name, settings.as_ref())))??;
+        let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.siglatch")));
+        must_be_new(&out, "name another file with --out")?;
+        files::create(&out, 0o600, text.as_bytes())?;
+        println!("Wrote {}. Next, on {name}'s machine:  siglatch import {0}", out.display());
+        Ok(())
+    }
+}
+
+fn hint(name: &str, settings: Option<&Settings>) -> String {
+    let names = settings.into_iter().flat_map(|settings| settings.policy.users()).map(|user| user.name.as_str());
+    match names.take(10).collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => format!(" yet: siglatchctl user add {name}"),
+        names => format!("; there are: {names}"),
+    }
+}

@@ -1,0 +1,219 @@
+//! Wires everything: ingress to the private-key pool, the pool to the judge, the judge to disk and firewall.
+//! Never decides about a knock.
+//!
+//! ```text
+//! ring or sockets ──► KeyPool (threads) ──► Judge (one thread: gate, nonce store, firewall)
+//!   (tokio task)       bounded places        also told: firewall changed, stop
+//! ```
+
+mod judge;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use anyhow::{Context as _, Result, bail};
+use siglatch_common::layout::PortRule;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use crate::config::{Ingress, Settings};
+use crate::edge::firewall::{Firewall, Watcher};
+use crate::edge::instance::Instance;
+use crate::edge::key_pool::KeyPool;
+use crate::edge::network::Network;
+use crate::edge::nonce_store::{NonceStore, Recovery};
+use crate::edge::socket::{Counts, KnockSocket};
+use crate::edge::xdp::{self, Candidates, Shield};
+use crate::edge::{clock, randomness};
+use crate::gate::{Gate, still_allowed};
+use crate::keys::Keyring;
+use judge::{Input, Judge};
+
+/// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
+///
+/// The XDP program stays attached when this returns, and grants end by themselves.
+///
+/// # Errors
+/// What is missing, and its cure.
+pub async fn run(settings: Settings) -> Result<()> {
+    let mut stop = Stop::listen()?;
+    let Settings {
+        ingress,
+        ports,
+        state_dir,
+        key_threads,
+        nonce_capacity,
+        firewall,
+        policy,
+        server_key,
+        user_keys,
+        ..
+    } = settings;
+    let policy = Arc::new(policy);
+    let network = Network::open()?;
+    let loaded = match &ingress {
+        Ingress::Xdp(xdp) => Some(xdp::Loaded::new(xdp)?),
+        Ingress::Socket => None,
+    };
+
+    // From here on the other daemon, if there is one, is gone; what arrives waits in the ring.
+    let _instance = Instance::take_over(&state_dir)?;
+    let (store, remembered, recovery) = NonceStore::open(&state_dir, policy.max_skew(), clock::now())?;
+    tell_recovery(recovery);
+    let knock_ports: Vec<_> = if loaded.is_some() { ports.iter().map(|port| port.port).collect() } else { vec![] };
+    let (mut wall, mut standing) = Firewall::open(&firewall, &knock_ports, clock::boot())?;
+    let watcher = wall.watch()?;
+    let withdrawn: Vec<_> = standing.extract_if(.., |grant| !still_allowed(grant, &policy)).collect();
+    for grant in &withdrawn {
+        info!(source = %grant.key.source, service = %grant.key.service, by = grant.label, "grant ended: no longer allowed");
+    }
+    wall.revoke(&withdrawn.iter().map(|grant| grant.key).collect::<Vec<_>>())?;
+    if !standing.is_empty() {
+        info!(grants = standing.len(), "grants of an earlier run taken over");
+    }
+
+    let enabled = |(user, key)| policy.user(user).is_some_and(|user| user.enabled).then_some((user, key));
+    let keys = Keyring::new(server_key, user_keys.into_iter().filter_map(enabled), randomness::hmac_key()?);
+    let gate = Gate::new(Arc::clone(&policy), nonce_capacity, remembered, &standing, clock::now());
+    let (inputs, judged) = channel();
+    let judge = Judge::new(gate, store, wall);
+    let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
+    watch_firewall(watcher, inputs.clone())?;
+    let answers = inputs.clone();
+    let pool = Arc::new(KeyPool::start(&Arc::new(keys), key_threads, move |answer| {
+        // Fails only when the judge has stopped, and then nothing is admitted any more.
+        let _ = answers.send(Input::Answer(Box::new(answer)));
+    })?);
+
+    let mut tasks = JoinSet::new();
+    match (ingress, loaded) {
+        (Ingress::Xdp(xdp), Some(loaded)) => {
+            let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
+            let own = network.own_addresses().await?;
+            let (shield, candidates) = loaded.attach(&xdp, &rules, &own, &network).await?;
+            tasks.spawn(feed(candidates, Arc::clone(&pool)));
+            tasks.spawn(follow_addresses(shield, network));
+        }
+        (_, _) => {
+            let counts = Arc::new(Counts::default());
+            for port in &ports {
+                for socket in KnockSocket::open(*port, &counts)? {
+                    tasks.spawn(listen(socket, Arc::clone(&pool)));
+                }
+            }
+            warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
+        }
+    }
+    for port in &ports {
+        info!(port = port.port, wire = port.wire.label(), "knock port");
+    }
+    info!(users = policy.users().count(), actions = policy.actions().count(), threads = key_threads, "ready");
+
+    tokio::select! {
+        name = stop.asked() => info!(signal = name, "stopping: the filter stays attached, and grants end by themselves"),
+        ended = tasks.join_next() => {
+            let reason = ended.map_or_else(|| "nothing to do".into(), |ended| format!("{ended:?}"));
+            error!(reason, "an ingress has ended");
+            bail!("an ingress has ended: {reason}");
+        }
+    }
+    tasks.shutdown().await;
+    if let Some(pool) = Arc::into_inner(pool) {
+        pool.finish();
+    }
+    let _ = inputs.send(Input::Stop);
+    tokio::task::spawn_blocking(move || judge.join()).await?.map_err(|_| anyhow::anyhow!("the judge has panicked"))
+}
+
+/// Brings candidates from the ring to the pool. A place is taken first: what finds none waits in the ring, and what
+/// finds no room there is dropped by the kernel, and counted.
+async fn feed(mut candidates: Candidates, pool: Arc<KeyPool>) -> Result<()> {
+    loop {
+        let place = pool.place().await;
+        let candidate = candidates.next().await.context("the ring of candidates")?;
+        pool.submit(candidate, place);
+    }
+}
+
+/// Brings datagrams from one socket to the pool, in the same way.
+async fn listen(socket: KnockSocket, pool: Arc<KeyPool>) -> Result<()> {
+    loop {
+        let place = pool.place().await;
+        let candidate = socket.next().await.context("a knock socket")?;
+        pool.submit(candidate, place);
+    }
+}
+
+/// Keeps the filter's list of this host's addresses true.
+async fn follow_addresses(mut shield: Shield, mut network: Network) -> Result<()> {
+    loop {
+        network.changed().await?;
+        let own = network.own_addresses().await?;
+        shield.set_own_addresses(&own)?;
+        debug!(addresses = own.len(), "this host's addresses have changed");
+    }
+}
+
+/// Tells the judge when somebody else has changed the table. On a thread of its own, which ends with the process.
+fn watch_firewall(mut watcher: Watcher, inputs: Sender<Input>) -> Result<()> {
+    let watch = move || loop {
+        match watcher.wait() {
+            Ok(change) => {
+                if inputs.send(Input::FirewallChanged(change)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                error!(%error, "changes of the firewall are no longer noticed; restart siglatch-user");
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("nft-watch".into()).spawn(watch)?;
+    Ok(())
+}
+
+fn tell_recovery(recovery: Recovery) {
+    match recovery {
+        Recovery::Complete => debug!("every nonce of earlier runs is known"),
+        Recovery::PowerLoss(until) => {
+            warn!(
+                until = until.as_secs(),
+                "the machine stopped without warning: knocks stamped up to then (Unix time) are refused"
+            );
+        }
+        Recovery::Missing(until) => {
+            warn!(
+                until = until.as_secs(),
+                "no nonce store yet: knocks stamped up to then (Unix time) are refused, once"
+            );
+        }
+        Recovery::Damaged(until) => {
+            warn!(
+                until = until.as_secs(),
+                "the nonce store is damaged: knocks stamped up to then (Unix time) are refused"
+            );
+        }
+    }
+}
+
+/// The signals that end the daemon.
+struct Stop {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}

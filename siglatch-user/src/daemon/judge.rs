@@ -1,0 +1,223 @@
+//! The thread that owns gate, nonce store and firewall: it alone admits, and it does what was decided, in order.
+//! Never waits for a key operation or a stranger.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use siglatch_common::units::{Boot, Wall};
+use tracing::{debug, error, info, warn};
+
+use crate::edge::clock;
+use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
+use crate::edge::key_pool::Answer;
+use crate::edge::nonce_store::{NonceStore, NonceStoreError};
+use crate::gate::{Effect, Gate, Grant, Nonce, Outcome, Refusal, Verdict};
+
+/// What the judge is told.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// The private key has spoken.
+    Answer(Box<Answer>),
+    /// Somebody else has changed the table.
+    FirewallChanged(Change),
+    /// Finish.
+    Stop,
+}
+
+/// Gate, disk and firewall, in one hand.
+pub(super) struct Judge {
+    gate: Gate,
+    store: NonceStore,
+    firewall: Firewall,
+    /// When the firewall is to be brought in line with the gate, if it is not.
+    repair: Option<Boot>,
+    lease: Option<Wall>,
+    tally: Tally,
+}
+
+/// Refusals since the last line in the log.
+#[derive(Default)]
+struct Tally {
+    counts: [u64; Refusal::ALL.len()],
+    due: Option<Boot>,
+}
+
+impl Judge {
+    pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall) -> Self {
+        Self { gate, store, firewall, repair: None, lease: None, tally: Tally::default() }
+    }
+
+    /// Judges until told to stop.
+    pub(super) fn run(mut self, inputs: &Receiver<Input>) {
+        loop {
+            let first = match self.wait() {
+                Some(span) => inputs.recv_timeout(span),
+                None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match first {
+                Ok(first) => {
+                    let rest = inputs.try_iter().take(BATCH - 1);
+                    if !std::iter::once(first).chain(rest).all(|input| self.take(input)) {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.carry_out();
+            self.keep_time();
+        }
+        self.carry_out();
+        self.tally.tell();
+        if let Err(error) = self.store.close() {
+            error!(%error, "the nonce store was not closed");
+        }
+    }
+
+    /// How long nothing is due.
+    fn wait(&self) -> Option<Duration> {
+        let due = [self.gate.next_timeout(), self.repair, self.tally.due].into_iter().flatten().min()?;
+        Some(due.since(clock::boot()))
+    }
+
+    /// Takes one input; false if it was the last.
+    fn take(&mut self, input: Input) -> bool {
+        match input {
+            Input::Answer(answer) => self.judge(*answer),
+            Input::FirewallChanged(change) => {
+                debug!(?change, "somebody else has changed the firewall");
+                self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
+            }
+            Input::Stop => return false,
+        }
+        true
+    }
+
+    fn judge(&mut self, answer: Answer) {
+        let now = clock::now();
+        let source = answer.candidate.source;
+        let micros = now.boot.since(Boot::from_nanos(answer.candidate.arrival_ns)).as_micros();
+        match self.gate.judge(answer.opened, source, now) {
+            Verdict::Admit(admission) => {
+                let (user, action) = (self.gate.user_name(admission.user), self.gate.action_name(admission.action));
+                match admission.outcome {
+                    Outcome::Done => debug!(%source, user, action, micros, "knock admitted"),
+                    Outcome::Step { taken, of } => info!(%source, user, action, taken, of, "step taken"),
+                }
+            }
+            Verdict::Refuse(refusal, user) => {
+                self.tally.count(refusal, now.boot);
+                let user = user.map_or("", |user| self.gate.user_name(user));
+                debug!(%source, user, reason = refusal.label(), micros, "knock refused");
+            }
+        }
+    }
+
+    /// Does what the gate decided: nonces are kept before anything opens.
+    fn carry_out(&mut self) {
+        let effects = self.gate.take_effects();
+        if effects.is_empty() {
+            return;
+        }
+        let (mut nonces, mut grants) = (Vec::new(), Vec::new());
+        let kept = effects.into_iter().try_for_each(|effect| match effect {
+            Effect::Remember(nonce) => {
+                nonces.push(nonce);
+                Ok(())
+            }
+            Effect::Open(opened) => {
+                grants.extend(opened);
+                Ok(())
+            }
+            Effect::Lease(until) => {
+                self.lease = Some(until);
+                self.store.lease(until)
+            }
+            Effect::Forget(floor) => {
+                self.remember(&mut nonces)?;
+                self.store.forget(floor, self.lease)
+            }
+        });
+        if let Err(error) = kept.and_then(|()| self.remember(&mut nonces)) {
+            error!(%error, grants = grants.len(), "knocks cannot be remembered, so nothing was opened for them");
+            return;
+        }
+        self.open(&grants);
+    }
+
+    fn remember(&mut self, nonces: &mut Vec<Nonce>) -> Result<(), NonceStoreError> {
+        if nonces.is_empty() {
+            return Ok(());
+        }
+        self.store.remember(&std::mem::take(nonces))
+    }
+
+    fn open(&mut self, grants: &[Grant]) {
+        if grants.is_empty() {
+            return;
+        }
+        match self.firewall.write(grants, clock::boot()) {
+            Ok(()) => {
+                for Grant { key, ttl, label } in grants {
+                    info!(source = %key.source, service = %key.service, by = label, seconds = ttl.as_secs(), "grant opened");
+                }
+            }
+            Err(error) => self.retry_later(&error),
+        }
+    }
+
+    /// Repairs the firewall, forgets what is over and writes the tally, each when it is due.
+    fn keep_time(&mut self) {
+        let now = clock::now();
+        if self.gate.next_timeout().is_some_and(|due| due <= now.boot) {
+            self.gate.handle_timeout(now);
+            self.carry_out();
+        }
+        if self.repair.is_some_and(|due| due <= now.boot) {
+            self.repair = None;
+            match self.firewall.restore(&self.gate.live_grants(now.boot), now.boot) {
+                Ok(restored) if restored.skeleton == Found::Whole && restored.grants == 0 => {}
+                Ok(restored) => {
+                    warn!(table = ?restored.skeleton, grants = restored.grants, "the firewall was put back")
+                }
+                Err(error) => self.retry_later(&error),
+            }
+        }
+        if self.tally.due.is_some_and(|due| due <= now.boot) {
+            self.tally.tell();
+        }
+    }
+
+    fn retry_later(&mut self, error: &FirewallError) {
+        error!(
+            error = format!("{:#}", anyhow::anyhow!("{error}")),
+            "the firewall is not as it should be: trying again"
+        );
+        self.repair = Some(clock::boot().after(RETRY));
+    }
+}
+
+impl Tally {
+    fn count(&mut self, refusal: Refusal, now: Boot) {
+        let counts = Refusal::ALL.iter().zip(&mut self.counts);
+        counts.filter(|(of, _)| **of == refusal).for_each(|(_, count)| *count += 1);
+        self.due.get_or_insert_with(|| now.after(TALLY));
+    }
+
+    /// One line, however many there were.
+    fn tell(&mut self) {
+        let counts = Refusal::ALL.iter().zip(&self.counts).filter(|(_, count)| **count > 0);
+        let reasons: Vec<_> = counts.map(|(refusal, count)| format!("{}={count}", refusal.label())).collect();
+        if !reasons.is_empty() {
+            info!(reasons = reasons.join(" "), "knocks refused");
+        }
+        *self = Self::default();
+    }
+}
+
+/// Answers judged before their effects are carried out together.
+const BATCH: usize = 64;
+/// A change of the firewall by others rarely comes alone.
+const SETTLE: Duration = Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(250);
+const TALLY: Duration = Duration::from_secs(60);

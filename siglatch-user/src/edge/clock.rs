@@ -1,0 +1,23 @@
+//! Reads the clocks: the only place where time enters.
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use siglatch_common::units::{Boot, Now, Wall};
+
+/// Both clocks, as they stand.
+#[must_use]
+pub fn now() -> Now {
+    Now { boot: boot(), wall: wall() }
+}
+
+/// `CLOCK_BOOTTIME`, as it stands.
+#[must_use]
+pub fn boot() -> Boot {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+    let nanos = u64::try_from(tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(tv_nsec).unwrap_or(0);
+    Boot::from_nanos(nanos)
+}
+
+/// `CLOCK_REALTIME`, as it stands; the epoch, for clocks set before it.
+fn wall() -> Wall {
+    Wall::from_secs(u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0))
+}

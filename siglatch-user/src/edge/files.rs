@@ -1,0 +1,298 @@
+//! Files that operators keep: the configuration, keys, enrolment files. Never knows what is in them.
+//!
+//! What is judged is what was opened: type, owner and mode come from the open file, not from its path. What is written
+//! is there whole or not at all, also after a power cut.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::config::{KeyFile, KeyFiles, Owner, Unreadable};
+
+/// Key files on this machine's disks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+/// A file could not be read or written.
+#[derive(Debug, Error)]
+#[error("cannot {doing} {}: {source}{}", .path.display(), cure(.source))]
+pub struct FileError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// With which file or folder.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Whether it is for the lack of a file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl KeyFiles for Disk {
+    fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
+        let (file, metadata) = open(path)?;
+        let mut contents = Zeroizing::new(Vec::with_capacity(KEY_MAX + 1));
+        file.take(KEY_MAX as u64 + 1).read_to_end(&mut contents)?;
+        if contents.len() > KEY_MAX {
+            return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 });
+        }
+        let us = rustix::process::geteuid().as_raw();
+        let owner = match metadata.uid() {
+            uid if uid == us => Owner::Us,
+            0 => Owner::Root,
+            uid => Owner::Stranger { uid },
+        };
+        Ok(KeyFile { contents, mode: metadata.mode() & 0o7777, owner })
+    }
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::PermissionDenied => Self::Forbidden,
+            io::ErrorKind::IsADirectory => Self::NotAFile,
+            _ => Self::Failed { reason: error.to_string() },
+        }
+    }
+}
+
+/// Reads a configuration: UTF-8, at most 16 MiB.
+///
+/// # Errors
+/// [`FileError`] if it is not there, may not be read, or is no such text.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let failed = |source| FileError { doing: "read", path: path.to_owned(), source };
+    let invalid = |reason: &str| failed(io::Error::new(io::ErrorKind::InvalidData, reason));
+    let file = match open(path) {
+        Ok((file, _)) => file,
+        Err(Unreadable::Missing) => return Err(failed(io::ErrorKind::NotFound.into())),
+        Err(Unreadable::Forbidden) => return Err(failed(io::ErrorKind::PermissionDenied.into())),
+        Err(Unreadable::NotAFile) => return Err(invalid("it is not a file")),
+        Err(Unreadable::TooLarge { .. }) => return Err(invalid("it is too large")),
+        Err(Unreadable::Failed { reason }) => return Err(failed(io::Error::other(reason))),
+    };
+    let mut bytes = Vec::new();
+    file.take(TEXT_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > TEXT_MAX {
+        return Err(invalid("it is larger than 16 MiB"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|flaw| invalid(&format!("it is not UTF-8 text (byte {} on)", flaw.utf8_error().valid_up_to())))
+}
+
+/// Whether there is anything at that path, a dangling link included.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Makes a file that was not there before, with these permission bits.
+///
+/// # Errors
+/// [`FileError`], also if there is one: nothing is overwritten.
+pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), FileError> {
+    let failed = |source| FileError { doing: "write", path: path.to_owned(), source };
+    let (temporary, _) = temporary(path, mode, contents).map_err(failed)?;
+    let moved = renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from);
+    let put = match moved {
+        // The file system does not know the flag. A link refuses a taken name as well.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let linked = fs::hard_link(&temporary, path);
+            let _ = fs::remove_file(&temporary);
+            linked
+        }
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    };
+    put.and_then(|()| sync_folder_of(path)).map_err(failed)
+}
+
+/// Replaces a file; its mode and owner stay. Readers see the old one or the new one whole.
+///
+/// # Errors
+/// [`FileError`]; then the old one is still there.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), FileError> {
+    let failed = |source| FileError { doing: "write", path: path.to_owned(), source };
+    // Through links: the file is replaced, not the link to it.
+    let target = fs::canonicalize(path).map_err(failed)?;
+    let old = fs::metadata(&target).map_err(failed)?;
+    let (temporary, file) = temporary(&target, 0o600, contents).map_err(failed)?;
+    let put = file
+        .metadata()
+        .and_then(|new| match (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+            true => Ok(()),
+            false => fchown(&file, Some(old.uid()), Some(old.gid())),
+        })
+        .and_then(|()| file.set_permissions(Permissions::from_mode(old.mode() & 0o7777)))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, &target));
+    if put.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    put.and_then(|()| sync_folder_of(&target)).map_err(failed)
+}
+
+/// Takes a file away that this program has just made.
+///
+/// # Errors
+/// [`FileError`] if it stays.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    fs::remove_file(path).map_err(|source| FileError { doing: "remove", path: path.to_owned(), source })
+}
+
+/// Makes a folder, and those above it, with these permission bits. One that is there stays as it is.
+///
+/// # Errors
+/// [`FileError`] if there is none then.
+pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| FileError { doing: "make", path: path.to_owned(), source })
+}
+
+/// A text that the kernel writes while it is read, such as `/proc/net/route`; empty if there is none.
+#[must_use]
+pub fn kernel_text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// What to do about it, if that is always the same.
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run this as root, or name a place of yours",
+        _ => "",
+    }
+}
+
+/// Opens a file without waiting for the other end of a pipe, and looks at what was opened.
+fn open(path: &Path) -> Result<(File, fs::Metadata), Unreadable> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Unreadable::NotAFile);
+    }
+    Ok((file, metadata))
+}
+
+/// A new file beside `path`, written to the disk.
+fn temporary(path: &Path, mode: u32, contents: &[u8]) -> io::Result<(PathBuf, File)> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"));
+    };
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{:016x}", u64::from_ne_bytes(random)));
+    let temporary = path.with_file_name(hidden);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = file
+        .write_all(contents)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| file.sync_all());
+    match written {
+        Ok(()) => Ok((temporary, file)),
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a rename outlive a power cut.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// An RSA-2048 key in PEM is 1.7 kB.
+const KEY_MAX: usize = 16 * 1024;
+
+/// A hundred thousand users fit.
+const TEXT_MAX: u64 = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn entries(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_created_file_has_its_mode_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, 0o600, b"first").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(create(&path, 0o600, b"second").unwrap_err().source.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(entries(folder.path()), 1);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_the_links_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        create(&path, 0o640, b"old").unwrap();
+        symlink(&path, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o640));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(entries(folder.path()), 2);
+        assert!(replace(&folder.path().join("none"), b"new").unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn a_key_file_comes_with_what_the_system_says_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, 0o604, b"key").unwrap();
+        let file = Disk.read(&path).unwrap();
+        assert_eq!((&**file.contents, file.mode, file.owner), (&b"key"[..], 0o604, Owner::Us));
+        assert_eq!(Disk.read(&folder.path().join("none")).unwrap_err(), Unreadable::Missing);
+        assert_eq!(Disk.read(folder.path()).unwrap_err(), Unreadable::NotAFile);
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_neither_waited_for_nor_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        rustix::fs::mkfifoat(CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        assert_eq!(Disk.read(&pipe).unwrap_err(), Unreadable::NotAFile);
+        assert_eq!(Disk.read(Path::new("/dev/zero")).unwrap_err(), Unreadable::NotAFile);
+        create(&large, 0o600, &[1; KEY_MAX + 1]).unwrap();
+        assert_eq!(Disk.read(&large).unwrap_err(), Unreadable::TooLarge { limit: KEY_MAX as u64 });
+        fs::write(&large, [1; KEY_MAX]).unwrap();
+        assert_eq!(Disk.read(&large).unwrap().contents.len(), KEY_MAX);
+    }
+
+    #[test]
+    fn a_text_is_utf8() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        create(&path, 0o644, "é".as_bytes()).unwrap();
+        assert_eq!(read_text(&path).unwrap(), "é");
+        replace(&path, b"a\xff").unwrap();
+        assert!(read_text(&path).unwrap_err().to_string().contains("not UTF-8 text (byte 1 on)"));
+        assert!(read_text(&folder.path().join("none")).unwrap_err().is_missing());
+    }
+}

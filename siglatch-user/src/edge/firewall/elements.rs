@@ -1,0 +1,239 @@
+//! Decides how a grant stands in a set: key, timeout and comment as bytes, both ways. Never sends them.
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netlink_bindings::nftables::{Chained, Nfgenmsg, SetelemListAttrs};
+use siglatch_common::address::Address;
+
+use crate::gate::GrantKey;
+use crate::policy::{Protocol, Service};
+
+use super::target::{Target, Version};
+
+/// An element of any set, as the kernel tells it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Element {
+    /// Fields in network byte order, each padded to four bytes if there are several.
+    pub(super) key: Vec<u8>,
+    /// Time left; nothing if it never ends.
+    pub(super) left: Option<Duration>,
+    pub(super) comment: Option<String>,
+}
+
+/// What stands in a message for one element.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: GrantKey,
+    pub(super) ttl: Duration,
+    pub(super) comment: String,
+}
+
+/// Whether an element may be there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Presence {
+    /// The whole transaction fails with EEXIST if one is.
+    New,
+    /// Kernels before 6.12 leave it as it is, later ones give it the new timeout.
+    Any,
+}
+
+/// Adds a message that puts `entries`, all of one version and at most [`A_MESSAGE`], into their set.
+pub(super) fn add(chain: &mut Chained<'_>, target: &Target, set: &str, entries: &[&Entry], presence: Presence) {
+    let request = match presence {
+        Presence::New => chain.request().set_create().set_excl(),
+        Presence::Any => chain.request().set_create(),
+    };
+    let mut message = request.op_newsetelem_do(&header(target));
+    let mut list =
+        message.encode().push_table_bytes(target.table.as_bytes()).push_set_bytes(set.as_bytes()).nested_elements();
+    for entry in entries {
+        list = list
+            .nested_elem()
+            .nested_key()
+            .push_value(&key_bytes(&entry.key))
+            .end_nested()
+            // Declared as native-endian by the bindings; the kernel wants network byte order.
+            .push_timeout(millis(entry.ttl).to_be())
+            .push_userdata(&userdata(&entry.comment))
+            .end_nested();
+    }
+}
+
+/// Adds a message that takes `keys`, all of one version and at most [`A_MESSAGE`], out of their set.
+pub(super) fn delete<'a>(
+    chain: &mut Chained<'_>,
+    target: &Target,
+    set: &str,
+    keys: impl Iterator<Item = &'a GrantKey>,
+) {
+    let mut message = chain.request().op_delsetelem_do(&header(target));
+    let mut list =
+        message.encode().push_table_bytes(target.table.as_bytes()).push_set_bytes(set.as_bytes()).nested_elements();
+    for key in keys {
+        list = list.nested_elem().nested_key().push_value(&key_bytes(key)).end_nested().end_nested();
+    }
+}
+
+/// The header that every message about the table begins with.
+pub(super) fn header(target: &Target) -> Nfgenmsg {
+    let mut header = Nfgenmsg::new();
+    header.nfgen_family = target.family.number();
+    header
+}
+
+/// Reads the attributes of a message about elements. What is no single element (a range) is left out.
+pub(super) fn read(attributes: &[u8]) -> Vec<Element> {
+    let Ok(list) = SetelemListAttrs::new(attributes).get_elements() else {
+        return Vec::new();
+    };
+    let single = |attributes: netlink_bindings::nftables::IterableSetelemAttrs<'_>| {
+        let key = attributes.get_key().ok()?.get_value().ok()?;
+        if attributes.get_key_end().is_ok_and(|end| end.get_value().is_ok_and(|end| end != key)) {
+            return None;
+        }
+        Some(Element {
+            key: key.to_vec(),
+            left: attributes.get_expiration().ok().map(|left| Duration::from_millis(u64::from_be(left))),
+            comment: attributes.get_userdata().ok().and_then(comment),
+        })
+    };
+    list.get_elem().filter_map(single).collect()
+}
+
+/// The key of a grant, as in a set of type `ipv4_addr . inet_proto . inet_service` (or `ipv6_addr …`).
+pub(super) fn key_bytes(key: &GrantKey) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(key_len(Version::V6));
+    match IpAddr::from(key.source) {
+        IpAddr::V4(v4) => bytes.extend(v4.octets()),
+        IpAddr::V6(v6) => bytes.extend(v6.octets()),
+    }
+    bytes.extend(service_bytes(key.service));
+    bytes
+}
+
+/// The key of a service, as in a set of type `inet_proto . inet_service`.
+pub(super) fn service_bytes(service: Service) -> [u8; 8] {
+    let [high, low] = service.port.to_be_bytes();
+    [service.protocol.number(), 0, 0, 0, high, low, 0, 0]
+}
+
+/// The grant with that key; nothing if it has another length, or a protocol without ports.
+pub(super) fn grant_key(bytes: &[u8]) -> Option<GrantKey> {
+    let (service, address) = (bytes.last_chunk::<8>()?, bytes.len().checked_sub(8)?);
+    let address = bytes.get(..address)?;
+    let source = match address.len() {
+        4 => Address::v4(address.try_into().ok()?),
+        16 => Address::v6(address.try_into().ok()?),
+        _ => return None,
+    };
+    let [protocol, _, _, _, high, low, _, _] = *service;
+    let service = Service { protocol: Protocol::from_number(protocol)?, port: u16::from_be_bytes([high, low]) };
+    Some(GrantKey { source, service })
+}
+
+/// Length of a grant's key, in bytes.
+pub(super) const fn key_len(version: Version) -> usize {
+    match version {
+        Version::V4 => 12,
+        Version::V6 => 24,
+    }
+}
+
+/// Whole milliseconds, rounded up; at least one, because 0 means "never ends" to the kernel.
+fn millis(ttl: Duration) -> u64 {
+    let millis = ttl.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(u64::MAX).clamp(1, LONGEST_MILLIS)
+}
+
+/// A comment as `nft` keeps it: type, length and text of one TLV, the text ending in a zero.
+fn userdata(comment: &str) -> Vec<u8> {
+    let text = comment.as_bytes();
+    let Some(length) = u8::try_from(text.len() + 1).ok().filter(|_| !text.is_empty()) else {
+        return Vec::new();
+    };
+    let mut bytes = Vec::with_capacity(text.len() + 3);
+    bytes.extend([COMMENT, length]);
+    bytes.extend(text);
+    bytes.push(0);
+    bytes
+}
+
+fn comment(mut userdata: &[u8]) -> Option<String> {
+    while let [kind, length, rest @ ..] = userdata {
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == COMMENT {
+            return CStr::from_bytes_until_nul(value).ok()?.to_str().ok().map(str::to_owned);
+        }
+        userdata = rest;
+    }
+    None
+}
+
+/// An attribute's length is 16 bits. The largest element, IPv6 with the longest comment, takes 188 bytes.
+pub(super) const A_MESSAGE: usize = 300;
+const _: () = assert!(A_MESSAGE * 188 < u16::MAX as usize);
+
+/// Type of a comment among an element's userdata: `NFTNL_UDATA_SET_ELEM_COMMENT`, libnftnl `udata.h`.
+const COMMENT: u8 = 0;
+
+/// Ten years: the kernel refuses what does not fit its nanoseconds.
+const LONGEST_MILLIS: u64 = 10 * 366 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_what_nft_writes() {
+        // Recorded with `nft --debug=netlink add element … { 1.2.3.4 . tcp . 22 }`.
+        let recorded = [1, 2, 3, 4, 6, 0, 0, 0, 0, 22, 0, 0];
+        assert_eq!(key_bytes(&key("1.2.3.4", "tcp/22")), recorded);
+        assert_eq!(key_bytes(&key("2001:db8::1", "udp/51820")).len(), key_len(Version::V6));
+    }
+
+    #[test]
+    fn keys_read_back() {
+        for key in [key("1.2.3.4", "tcp/22"), key("2001:db8::1", "udp/65535")] {
+            assert_eq!(grant_key(&key_bytes(&key)), Some(key));
+        }
+    }
+
+    #[test]
+    fn foreign_keys_are_nobodys() {
+        let bytes = key_bytes(&key("2001:db8::1", "udp/53"));
+        for cut in 0..bytes.len() {
+            assert_eq!(grant_key(&bytes[..cut]).is_some(), cut == key_len(Version::V4) && bytes[4] == 6, "{cut}");
+        }
+        let mut icmp = key_bytes(&key("1.2.3.4", "tcp/22"));
+        icmp[4] = 1;
+        assert_eq!(grant_key(&icmp), None);
+    }
+
+    #[test]
+    fn comments_read_back_and_cut_ones_do_not_panic() {
+        let bytes = userdata("alice ssh");
+        assert_eq!(bytes, b"\x00\x0aalice ssh\x00");
+        assert_eq!(comment(&bytes).as_deref(), Some("alice ssh"));
+        for cut in 0..bytes.len() {
+            assert_eq!(comment(&bytes[..cut]), None, "{cut}");
+        }
+        let behind_another = [b"\x01\x04abcd".as_slice(), &bytes].concat();
+        assert_eq!(comment(&behind_another).as_deref(), Some("alice ssh"));
+        assert_eq!(userdata(&"x".repeat(255)), b"");
+        assert_eq!(userdata(""), b"");
+    }
+
+    #[test]
+    fn no_ttl_becomes_a_grant_for_ever() {
+        assert_eq!(millis(Duration::ZERO), 1);
+        assert_eq!(millis(Duration::from_nanos(1_000_001)), 2);
+        assert_eq!(millis(Duration::from_secs(60)), 60_000);
+        assert_eq!(millis(Duration::MAX), LONGEST_MILLIS);
+    }
+
+    fn key(source: &str, service: &str) -> GrantKey {
+        GrantKey { source: source.parse::<IpAddr>().unwrap().into(), service: service.parse().unwrap() }
+    }
+}

@@ -1,0 +1,13 @@
+//! Where IO happens: kernel maps, sockets, nftables, files, clocks, randomness. Nothing here decides who is let in.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge is where IO is")]
+
+pub mod clock;
+pub mod files;
+pub mod firewall;
+pub mod instance;
+pub mod key_pool;
+pub mod network;
+pub mod nonce_store;
+pub mod randomness;
+pub mod socket;
+pub mod xdp;

@@ -1,0 +1,148 @@
+//! Real files: what survives what.
+
+use siglatch_common::units::Boot;
+use siglatch_common::wire::v1::UserId;
+
+use super::*;
+
+const SKEW: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_record_reads_back_and_no_flipped_bit_is_believed() {
+    let records = [
+        Record::Nonce(nonce(7)),
+        Record::Lease(Wall::from_secs(1 << 40)),
+        Record::Floor(Wall::from_secs(9)),
+        Record::Opened([1, 2, 3, 4, 5, 6, 7, 8]),
+        Record::Closed,
+    ];
+    for record in records {
+        let bytes = record.encode();
+        assert_eq!(Record::decode(&bytes), Some(record));
+        for bit in 0..Record::LEN * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Record::decode(&damaged), None, "{record:?}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn nonces_survive_a_kill_and_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, remembered, recovery) = open(dir.path());
+    assert_eq!((remembered, recovery), (Remembered::default(), Recovery::Complete));
+    store.lease(Wall::from_secs(1_030)).unwrap();
+    store.remember(&[nonce(1), nonce(2)]).unwrap();
+    drop(store);
+    let (mut store, remembered, recovery) = open(dir.path());
+    assert_eq!(
+        (&remembered.nonces[..], remembered.floor, recovery),
+        (&[nonce(1), nonce(2)][..], None, Recovery::Complete)
+    );
+    store.remember(&[nonce(3)]).unwrap();
+    store.close().unwrap();
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!((&remembered.nonces[..], recovery), (&[nonce(1), nonce(2), nonce(3)][..], Recovery::Complete));
+}
+
+#[test]
+fn one_generation_is_forgotten_at_a_time_and_the_floor_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.remember(&[nonce(1)]).unwrap();
+    store.forget(Wall::from_secs(5), Some(Wall::from_secs(50))).unwrap();
+    store.remember(&[nonce(2)]).unwrap();
+    drop(store);
+    let (mut store, remembered, _) = open(dir.path());
+    assert_eq!((remembered.nonces.len(), remembered.floor), (2, Some(Wall::from_secs(5))));
+    store.forget(Wall::from_secs(6), None).unwrap();
+    store.forget(Wall::from_secs(7), None).unwrap();
+    drop(store);
+    let (_, remembered, _) = open(dir.path());
+    assert_eq!((remembered.nonces.len(), remembered.floor), (0, Some(Wall::from_secs(7))));
+}
+
+#[test]
+fn after_a_loss_of_power_the_lease_is_the_floor() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.lease(Wall::from_secs(1_030)).unwrap();
+    store.remember(&[nonce(1)]).unwrap();
+    drop(store);
+    pretend_other_boot(dir.path());
+    let (store, remembered, recovery) = open(dir.path());
+    assert_eq!(recovery, Recovery::PowerLoss(Wall::from_secs(1_030)));
+    assert_eq!((remembered.nonces.len(), remembered.floor), (1, Some(Wall::from_secs(1_030))));
+    store.close().unwrap();
+    pretend_other_boot(dir.path());
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!(recovery, Recovery::Complete, "a clean stop before the machine's is complete");
+    assert_eq!(remembered.floor, Some(Wall::from_secs(1_030)), "but the floor stays");
+}
+
+#[test]
+fn a_missing_store_refuses_everything_stamped_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!(recovery, Recovery::Missing(Wall::from_secs(1_060)));
+    assert_eq!(remembered.floor, Some(Wall::from_secs(1_060)));
+}
+
+#[test]
+fn every_truncation_and_every_damaged_byte_fails_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.lease(Wall::from_secs(1_030)).unwrap();
+    store.remember(&[nonce(1), nonce(2)]).unwrap();
+    drop(store);
+    pretend_other_boot(dir.path());
+    let path = dir.path().join(CURRENT);
+    let whole = fs::read(&path).unwrap();
+    for len in 0..whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        let (_, remembered, recovery) = open(dir.path());
+        assert_ne!(recovery, Recovery::Complete, "{len} bytes");
+        assert!(remembered.floor >= Some(Wall::from_secs(1_030)), "{len} bytes: {remembered:?}");
+    }
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        let (_, remembered, recovery) = open(dir.path());
+        assert_ne!(recovery, Recovery::Complete, "byte {at}");
+        assert!(remembered.floor >= Some(Wall::from_secs(1_030)), "byte {at}: {remembered:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("state"), "a file").unwrap();
+    let error = NonceStore::open(&dir.path().join("state"), SKEW, now()).unwrap_err().to_string();
+    assert!(error.contains("state") && error.contains("[state]"), "{error}");
+}
+
+fn open(dir: &Path) -> (NonceStore, Remembered, Recovery) {
+    NonceStore::open(dir, SKEW, now()).unwrap()
+}
+
+fn now() -> Now {
+    Now { boot: Boot::from_nanos(0), wall: Wall::from_secs(1_000) }
+}
+
+fn nonce(challenge: u32) -> Nonce {
+    Nonce { user: UserId(1), timestamp: 1_000, challenge }
+}
+
+/// Changes the boot id in the file: to the reader, the machine has restarted since.
+fn pretend_other_boot(dir: &Path) {
+    let path = dir.join(CURRENT);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[MAGIC.len()..][..Record::LEN].copy_from_slice(&Record::Opened([0; 8]).encode());
+    fs::write(&path, bytes).unwrap();
+}

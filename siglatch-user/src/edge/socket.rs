@@ -1,0 +1,168 @@
+//! The other ingress: a plain UDP socket on each knock port, judged by the same filter code. Never answers.
+//!
+//! For containers and foreign kernels. What is lost: junk costs a trip through the network stack, the port shows in
+//! `ss`, and while the daemon is not running the host answers probes of it with ICMP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use siglatch_common::address::Address;
+use siglatch_common::filter::{self, Host};
+use siglatch_common::frame::Datagram;
+use siglatch_common::layout::{Candidate, PortRule};
+use siglatch_common::outcome::Outcome;
+use thiserror::Error;
+use tokio::net::UdpSocket;
+
+use super::clock;
+use crate::config::KnockPort;
+
+/// One socket of one knock port.
+#[derive(Debug)]
+pub struct KnockSocket {
+    socket: UdpSocket,
+    rule: PortRule,
+    counts: Arc<Counts>,
+}
+
+/// Datagrams by outcome, over all sockets: what the map `counters` is for XDP.
+#[derive(Debug, Default)]
+pub struct Counts([AtomicU64; Outcome::ALL.len()]);
+
+/// The port cannot be had.
+#[derive(Debug, Error)]
+#[error("cannot listen on UDP port {port} of {family}: {source}{cure}")]
+pub struct SocketError {
+    port: u16,
+    family: &'static str,
+    cure: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+impl Counts {
+    /// The count of one outcome.
+    #[must_use]
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, outcome: Outcome) {
+        self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl KnockSocket {
+    /// Opens the sockets of a port, for IPv4 and, if the host speaks it, for IPv6.
+    ///
+    /// # Errors
+    /// [`SocketError`] names the port and what to do.
+    pub fn open(port: KnockPort, counts: &Arc<Counts>) -> Result<Vec<Self>, SocketError> {
+        let rule = PortRule::new(port.port, port.wire);
+        let of = |socket| Self { socket, rule, counts: Arc::clone(counts) };
+        let mut sockets = vec![of(bind(Ipv4Addr::UNSPECIFIED.into(), port.port)?)];
+        match bind(Ipv6Addr::UNSPECIFIED.into(), port.port) {
+            Ok(socket) => sockets.push(of(socket)),
+            Err(error) if error.source.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(sockets)
+    }
+
+    /// Waits for the next datagram that the filter does not drop.
+    ///
+    /// # Errors
+    /// If the socket is broken.
+    pub async fn next(&self) -> io::Result<Candidate> {
+        // One byte more than the longest datagram: what fills it is too long, however long it was.
+        let mut bytes = [0; Candidate::ROOM + 1];
+        loop {
+            let (length, from) = match self.socket.recv_from(&mut bytes).await {
+                Ok(received) => received,
+                // An ICMP error that some earlier datagram set off; nothing is ever sent here, but the kernel may say so.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+                Err(error) => return Err(error),
+            };
+            let desk = Desk { rule: self.rule };
+            let datagram = Datagram {
+                source: Address::from(from.ip().to_canonical()),
+                destination: Address::UNSPECIFIED,
+                source_port: from.port(),
+                dest_port: self.rule.port,
+                fragment: false,
+                payload_at: 0,
+                payload_len: u16::try_from(length).unwrap_or(u16::MAX),
+            };
+            let outcome = filter::judge(&datagram, &self.rule, &desk);
+            self.counts.count(outcome);
+            if outcome == Outcome::Submitted {
+                return Ok(candidate(&datagram, &self.rule, &bytes));
+            }
+        }
+    }
+}
+
+/// What the filter asks, for a datagram that the network stack has delivered.
+struct Desk {
+    rule: PortRule,
+}
+
+impl Host for Desk {
+    fn port(&self, port: u16) -> Option<PortRule> {
+        (port == self.rule.port).then_some(self.rule)
+    }
+
+    /// The stack delivers only what is for this host, and takes nothing from outside that says to come from it.
+    fn is_own(&self, _: &Address) -> bool {
+        false
+    }
+
+    fn submit(&self, _: &Datagram, _: &PortRule) -> bool {
+        true
+    }
+}
+
+fn candidate(datagram: &Datagram, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
+    let mut candidate = Candidate {
+        arrival_ns: clock::boot().as_nanos(),
+        source: datagram.source,
+        source_port: datagram.source_port,
+        dest_port: datagram.dest_port,
+        length: datagram.payload_len,
+        wire: rule.wire,
+        reserved: 0,
+        datagram: [0; Candidate::ROOM],
+    };
+    candidate.datagram.copy_from_slice(&bytes[..Candidate::ROOM]);
+    candidate
+}
+
+fn bind(ip: IpAddr, port: u16) -> Result<UdpSocket, SocketError> {
+    let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+    open_socket(SocketAddr::new(ip, port)).map_err(|source| {
+        let cure = match source.kind() {
+            io::ErrorKind::AddrInUse => "; `ss -lunp` shows who has it",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+            _ => "",
+        };
+        SocketError { port, family, cure, source }
+    })
+}
+
+fn open_socket(at: SocketAddr) -> io::Result<UdpSocket> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    if at.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    // A knock that arrives while junk is being judged waits here: as many as the XDP ring holds.
+    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+    bind(&socket, &at)?;
+    UdpSocket::from_std(std::net::UdpSocket::from(socket))
+}
+
+/// Bytes; the kernel counts its own overhead against it, some 768 a datagram.
+const RECEIVE_BUFFER: usize = 512 * 1024;

@@ -1,0 +1,224 @@
+//! The operator's first five minutes, with the real command in a folder of its own.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the test runs the command and looks at its files"
+)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use siglatch_common::enrolment::Enrolment;
+use siglatch_common::seal::{HmacKey, ServerPublicKey};
+use tempfile::TempDir;
+
+#[test]
+fn five_minutes_lead_from_nothing_to_a_user_with_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = ctl(&folder, &["init", "--dir", ".", "--host", "gw.example.org", "--iface", "eth0"]);
+    assert!(init.status.success(), "{}", both(&init));
+    assert!(both(&init).contains("siglatchctl user add alice --config ./siglatch.toml"), "{}", both(&init));
+    for (file, mode) in [("server.key", 0o600), ("server.pub.pem", 0o644), ("siglatch.toml", 0o640), ("keys", 0o700)] {
+        assert_eq!(mode_of(&folder, file), mode, "{file}");
+    }
+
+    let check = ctl(&folder, &["check", "siglatch.toml"]);
+    assert_eq!(check.status.code(), Some(78));
+    assert!(both(&check).contains("error[no-users]: nobody may knock yet"), "{}", both(&check));
+    let list = ctl(&folder, &["user", "list", "--config", "siglatch.toml"]);
+    assert!(list.status.success() && both(&list).contains("siglatchctl user add NAME"), "{}", both(&list));
+
+    let add = ctl(&folder, &["user", "add", "alice", "--config", "siglatch.toml"]);
+    assert!(add.status.success(), "{}", both(&add));
+    assert!(both(&add).contains("siglatch import alice.siglatch"), "{}", both(&add));
+    let check = ctl(&folder, &["check", "siglatch.toml"]);
+    assert_eq!((check.status.code(), &*both(&check)), (Some(0), "siglatchctl: siglatch.toml is sound\n"));
+
+    let file = enrolment(&folder, "alice.siglatch");
+    assert_eq!(mode_of(&folder, "alice.siglatch"), 0o600);
+    assert_eq!((&*file.gateway, &*file.host, file.port, &*file.wire), ("gateway", "gw.example.org", 62201, "sealed"));
+    assert_eq!((&*file.user.name, file.user.id, file.action["ssh"].id), ("alice", 1, 1));
+    assert_eq!(file.server_key, read(&folder, "server.pub.pem"));
+    assert!(ServerPublicKey::from_pem(&file.server_key).is_ok() && HmacKey::parse(file.user.key.as_bytes()).is_ok());
+    assert_eq!(file.user.key, read(&folder, "keys/alice.key").trim());
+    assert_eq!(mode_of(&folder, "keys/alice.key"), 0o600);
+}
+
+#[test]
+fn init_overwrites_nothing() {
+    let folder = ready();
+    let before = read(&folder, "server.key");
+    let again = ctl(&folder, &["init", "--dir", "."]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(both(&again).contains("exists already: nothing was written"), "{}", both(&again));
+    assert_eq!(read(&folder, "server.key"), before);
+}
+
+#[test]
+fn init_writes_nothing_that_would_not_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = ctl(&folder, &["init", "--dir", ".", "--host", "not a host", "--iface", "eth0"]);
+    assert_eq!(init.status.code(), Some(78));
+    assert!(both(&init).contains("nothing was written") && both(&init).contains("bad-name"), "{}", both(&init));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[test]
+fn init_closes_what_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let services = ["--protect", "tcp/443", "--protect", "tcp/8443"];
+    let init =
+        ctl(&folder, &[&["init", "--dir", ".", "--host", "192.0.2.1", "--iface", "eth0"], &services[..]].concat());
+    assert!(init.status.success(), "{}", both(&init));
+    let text = read(&folder, "siglatch.toml");
+    assert!(text.contains("protect = [\"tcp/443\", \"tcp/8443\"]"), "{text}");
+    assert!(text.contains("[action.https]\nid = 1\n") && text.contains("[action.tcp-8443]\nid = 2\n"), "{text}");
+}
+
+#[test]
+fn a_second_user_gets_the_next_number_and_the_actions_named() {
+    let folder = ready();
+    let text = read(&folder, "siglatch.toml").replacen("\nusers = \"all\"", "\nusers = [\"alice\"] # few", 1);
+    put(&folder, "siglatch.toml", &text);
+    let add = ctl(&folder, &["user", "add", "bob", "--actions", "ssh", "--config", "siglatch.toml", "--out", "b"]);
+    assert!(add.status.success(), "{}", both(&add));
+    assert!(read(&folder, "siglatch.toml").contains("users = [\"alice\", \"bob\"] # few"));
+    assert_eq!(enrolment(&folder, "b").user.id, 2);
+
+    let list = ctl(&folder, &["user", "list", "--config", "siglatch.toml"]);
+    let expected = "   ID  NAME   STATE     ACTIONS\n    1  alice  enabled   ssh\n    2  bob    enabled   ssh\n";
+    assert_eq!(both(&list), expected);
+    let add = ctl(&folder, &["user", "add", "carol", "--config", "siglatch.toml"]);
+    assert!(add.status.success() && both(&add).contains("warning[idle-user]"), "{}", both(&add));
+}
+
+#[test]
+fn a_user_that_cannot_be_added_changes_nothing() {
+    let folder = ready();
+    for (arguments, code, reason) in [
+        (&["alice"][..], 1, "there is a user alice already"),
+        (&["bob", "--id", "1"], 78, "duplicate-user-id"),
+        (&["b/b"], 78, "bad-name"),
+        (&["bob", "--actions", "shs"], 1, "there is no action shs; there are: ssh"),
+        (&["bob", "--out", "alice.siglatch"], 1, "alice.siglatch exists already"),
+    ] {
+        let before = tree(&folder);
+        let add = ctl(&folder, &[&["user", "add", "--config", "siglatch.toml"], arguments].concat());
+        assert_eq!(add.status.code(), Some(code), "{}", both(&add));
+        assert!(both(&add).contains(reason), "{}", both(&add));
+        assert_eq!(tree(&folder), before, "{reason}");
+    }
+}
+
+#[test]
+fn an_unsound_configuration_is_left_alone() {
+    let folder = ready();
+    let text = read(&folder, "siglatch.toml").replace("62201", "0");
+    put(&folder, "siglatch.toml", &text);
+    let add = ctl(&folder, &["user", "add", "bob", "--config", "siglatch.toml"]);
+    assert_eq!(add.status.code(), Some(78));
+    assert!(both(&add).contains("error[out-of-range]"), "{}", both(&add));
+    assert_eq!(read(&folder, "siglatch.toml"), text);
+}
+
+#[test]
+fn an_enrolment_file_can_be_written_again() {
+    let folder = ready();
+    let again = ctl(&folder, &["user", "enrol", "alice", "--config", "siglatch.toml", "--out", "again"]);
+    assert!(again.status.success(), "{}", both(&again));
+    assert_eq!(read(&folder, "again"), read(&folder, "alice.siglatch"));
+    let nobody = ctl(&folder, &["user", "enrol", "bob", "--config", "siglatch.toml"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(both(&nobody).contains("there is no user bob; there are: alice"), "{}", both(&nobody));
+}
+
+#[test]
+fn a_key_file_that_others_may_read_is_found() {
+    let folder = ready();
+    fs::set_permissions(folder.path().join("keys/alice.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let check = ctl(&folder, &["check", "--lines", "siglatch.toml"]);
+    assert_eq!(check.status.code(), Some(78));
+    let line = both(&check);
+    assert!(line.starts_with("siglatch.toml:") && line.contains("error[key-file-exposed]"), "{line}");
+    assert!(line.contains("(mode 0644); chmod 600 keys/alice.key"), "{line}");
+}
+
+#[test]
+fn sequences_and_sources_reach_the_enrolment_file() {
+    let folder = ready();
+    let more = "\n[sequence.db]\nsteps = [\"one\", \"two\"]\n[action.one]\nid = 10\nusers = \"all\"\nkind = \"step\"\n\
+        [action.two]\nid = 11\nusers = \"all\"\ngrant = [\"tcp/22\"]\nsource = \"match\"\n";
+    put(&folder, "siglatch.toml", &(read(&folder, "siglatch.toml") + more));
+    let again = ctl(&folder, &["user", "enrol", "alice", "--config", "siglatch.toml", "--out", "again"]);
+    assert!(again.status.success(), "{}", both(&again));
+    let file = enrolment(&folder, "again");
+    assert_eq!(file.sequence["db"], ["one", "two"]);
+    assert_eq!((file.action["one"].source.as_deref(), file.action["two"].source.as_deref()), (None, Some("match")));
+}
+
+#[test]
+fn every_help_shows_an_example_and_wrong_usage_is_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [&[][..], &["init"], &["check"], &["user"], &["user", "add"], &["user", "list"], &["user", "enrol"]]
+    {
+        let help = ctl(&folder, &[command, &["--help"]].concat());
+        assert!(help.status.success() && both(&help).contains("Example"), "{command:?}: {}", both(&help));
+    }
+    assert_eq!(ctl(&folder, &["chekc"]).status.code(), Some(2));
+    assert_eq!(ctl(&folder, &["init", "--protect", "22"]).status.code(), Some(2));
+    let missing = ctl(&folder, &["check", "none.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(both(&missing).contains("siglatchctl init writes one"), "{}", both(&missing));
+}
+
+/// A folder with a configuration and one user.
+fn ready() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["init", "--dir", ".", "--host", "gw.example.org", "--iface", "eth0"][..],
+        &["user", "add", "alice", "--config", "siglatch.toml"],
+    ] {
+        let done = ctl(&folder, arguments);
+        assert!(done.status.success(), "{}", both(&done));
+    }
+    folder
+}
+
+fn ctl(folder: &TempDir, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_siglatchctl")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn both(output: &Output) -> String {
+    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
+}
+
+fn enrolment(folder: &TempDir, name: &str) -> Enrolment {
+    toml::from_str(&read(folder, name)).unwrap()
+}
+
+fn read(folder: &TempDir, name: &str) -> String {
+    fs::read_to_string(folder.path().join(name)).unwrap()
+}
+
+fn put(folder: &TempDir, name: &str, text: &str) {
+    fs::write(folder.path().join(name), text).unwrap();
+}
+
+fn mode_of(folder: &TempDir, name: &str) -> u32 {
+    fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777
+}
+
+/// Every file with its contents.
+fn tree(folder: &TempDir) -> Vec<(String, String)> {
+    let list = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let mut files = list(folder.path());
+    files.extend(list(&folder.path().join("keys")));
+    files.retain(|path| path.is_file());
+    let mut tree: Vec<_> =
+        files.iter().map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap())).collect();
+    tree.sort();
+    tree
+}
