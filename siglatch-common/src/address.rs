@@ -8,9 +8,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// An address in network byte order; IPv4 as `::ffff:a.b.c.d`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Address {
-    /// Offset 0, 16 bytes, network byte order.
+    /// Offset 0, 16 bytes, network byte order. Aligned, so that the kernel compares and copies it in two pieces.
     pub octets: [u8; 16],
 }
 
@@ -32,29 +32,81 @@ impl Address {
         Self { octets }
     }
 
-    /// The two halves as integers, most significant first: what comparisons and hashes work on.
+    /// Its two halves.
     #[inline(always)]
     #[must_use]
-    pub const fn halves(&self) -> (u64, u64) {
-        let o = &self.octets;
-        (
-            u64::from_be_bytes([o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]]),
-            u64::from_be_bytes([o[8], o[9], o[10], o[11], o[12], o[13], o[14], o[15]]),
-        )
+    pub const fn halves(&self) -> Halves {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.octets;
+        Halves::from_octets([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p])
     }
 
-    /// Whether no packet from outside can rightly carry this source: zero, loopback, multicast, broadcast,
-    /// and IPv4-mapped addresses in an IPv6 header count as `v6`'s business in [`crate::frame`].
-    #[inline(always)]
+    /// Whether it is an IPv4 address.
+    #[must_use]
+    pub const fn is_v4(&self) -> bool {
+        self.halves().is_v4()
+    }
+
+    /// See [`Halves::is_impossible_source`].
     #[must_use]
     pub const fn is_impossible_source(&self) -> bool {
-        let (high, low) = self.halves();
-        if high == 0 && low >> 32 == 0xffff {
-            let v4 = low & 0xffff_ffff;
-            let first = v4 >> 24;
-            return first == 0 || first == 127 || first >= 224 && (first < 240 || v4 == 0xffff_ffff);
+        self.halves().is_impossible_source()
+    }
+}
+
+/// An address in two pieces, each read as the machine reads eight bytes: what the kernel compares and hashes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Halves {
+    /// The first eight bytes.
+    pub first: u64,
+    /// The last eight bytes.
+    pub last: u64,
+}
+
+impl Halves {
+    /// Those of `::`.
+    pub const UNSPECIFIED: Self = Self { first: 0, last: 0 };
+
+    /// Those of an IPv6 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_octets(first: [u8; 8], last: [u8; 8]) -> Self {
+        Self { first: u64::from_ne_bytes(first), last: u64::from_ne_bytes(last) }
+    }
+
+    /// Those of an IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self { first: 0, last: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]) }
+    }
+
+    /// The address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn address(self) -> Address {
+        let [a, b, c, d, e, f, g, h] = self.first.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = self.last.to_ne_bytes();
+        Address { octets: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] }
+    }
+
+    /// Whether it is an IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_v4(self) -> bool {
+        self.first == 0 && u64::from_be(self.last) >> 32 == 0xffff
+    }
+
+    /// Whether no packet from outside can rightly carry this source: zero, loopback, multicast or broadcast.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_impossible_source(self) -> bool {
+        let (first, last) = (u64::from_be(self.first), u64::from_be(self.last));
+        if self.is_v4() {
+            let v4 = last & 0xffff_ffff;
+            let net = v4 >> 24;
+            return net == 0 || net == 127 || net >= 224 && (net < 240 || v4 == 0xffff_ffff);
         }
-        high >> 56 == 0xff || high == 0 && low <= 1
+        first >> 56 == 0xff || first == 0 && last <= 1
     }
 }
 
@@ -102,11 +154,11 @@ impl Network {
     /// Whether `address` lies in this network. An IPv4 address lies in no IPv6 network.
     #[must_use]
     pub fn contains(&self, address: Address) -> bool {
-        mask(address, self.bits) == self.address && self.is_v4() == is_v4(address)
+        mask(address, self.bits) == self.address && self.is_v4() == address.is_v4()
     }
 
     fn is_v4(&self) -> bool {
-        self.bits >= 96 && is_v4(self.address)
+        self.bits >= 96 && self.address.is_v4()
     }
 }
 
@@ -145,11 +197,6 @@ impl From<Ipv4Addr> for Address {
     fn from(ip: Ipv4Addr) -> Self {
         Self::v4(ip.octets())
     }
-}
-
-fn is_v4(address: Address) -> bool {
-    let (high, low) = address.halves();
-    high == 0 && low >> 32 == 0xffff
 }
 
 fn mask(address: Address, bits: u8) -> Address {

@@ -1,37 +1,43 @@
 //! Reads an Ethernet frame down to its UDP header: the same code in the kernel and in host tests.
 //! Never decides what becomes of the frame.
 
-use crate::address::Address;
+use crate::address::Halves;
 
 /// Bytes that can be read only through a bounds check.
 pub trait Frame {
     /// The `N` bytes from `at`, if the frame has them all.
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// Whether the frame has at least `end` bytes.
+    fn reaches(&self, end: usize) -> bool;
 }
 
 impl Frame for &[u8] {
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.get(at..)?.first_chunk().copied()
     }
+
+    fn reaches(&self, end: usize) -> bool {
+        self.len() >= end
+    }
 }
 
-/// The headers of one UDP datagram.
+/// Where the headers of a UDP datagram lie, and what of them every frame is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Datagram {
-    /// Who says to have sent it.
-    pub source: Address,
-    /// Whom it is for.
-    pub destination: Address,
-    /// UDP source port.
-    pub source_port: u16,
+pub struct Headers {
+    ip_at: usize,
+    version: Version,
+    udp_at: usize,
     /// UDP destination port.
     pub dest_port: u16,
     /// Whether more fragments follow.
     pub fragment: bool,
-    /// Where the UDP payload begins, in bytes from the start of the frame.
-    pub payload_at: usize,
-    /// Length of the UDP payload, in bytes; 0 if the IP and UDP headers do not agree on one.
-    pub payload_len: u16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Version {
+    V4,
+    V6,
 }
 
 /// What a frame turned out to be.
@@ -44,7 +50,52 @@ pub enum Seen {
     /// Ends inside a header.
     CutShort,
     /// A UDP datagram, or the first fragment of one.
-    Udp(Datagram),
+    Udp(Headers),
+}
+
+impl Headers {
+    /// Who says to have sent it; `::` for an IPv4 address in an IPv6 header, which nobody outside can have.
+    #[inline(always)]
+    pub fn source(&self, frame: &impl Frame) -> Option<Halves> {
+        match self.version {
+            Version::V4 => v4_address(frame, self.ip_at + 12),
+            Version::V6 => v6_address(frame, self.ip_at + 8),
+        }
+    }
+
+    /// Whom it is for; `::` for an IPv4 address in an IPv6 header.
+    #[inline(always)]
+    pub fn destination(&self, frame: &impl Frame) -> Option<Halves> {
+        match self.version {
+            Version::V4 => v4_address(frame, self.ip_at + 16),
+            Version::V6 => v6_address(frame, self.ip_at + 24),
+        }
+    }
+
+    /// UDP source port.
+    #[inline(always)]
+    pub fn source_port(&self, frame: &impl Frame) -> Option<u16> {
+        Some(u16::from_be_bytes(frame.array(self.udp_at)?))
+    }
+
+    /// Where the UDP payload begins, in bytes from the start of the frame.
+    #[inline(always)]
+    #[must_use]
+    pub const fn payload_at(&self) -> usize {
+        self.udp_at + UDP_LEN
+    }
+
+    /// Length of the UDP payload, in bytes; 0 if the IP and UDP headers do not agree on one.
+    #[inline(always)]
+    pub fn payload_len(&self, frame: &impl Frame) -> Option<u16> {
+        let declared = u16::from_be_bytes(frame.array(self.udp_at + 4)?);
+        let before = (self.udp_at - self.ip_at) as u16;
+        let room = match self.version {
+            Version::V4 => u16::from_be_bytes(frame.array(self.ip_at + 2)?).wrapping_sub(before),
+            Version::V6 => u16::from_be_bytes(frame.array(self.ip_at + 4)?).wrapping_sub(before - V6_LEN as u16),
+        };
+        Some(if declared == room { declared.saturating_sub(UDP_LEN as u16) } else { 0 })
+    }
 }
 
 /// Reads a frame that starts with its Ethernet header.
@@ -57,6 +108,10 @@ pub fn read(frame: &impl Frame) -> Seen {
 fn try_read(frame: &impl Frame) -> Option<Seen> {
     let mut at = ETHERNET_LEN;
     let mut kind = u16::from_be_bytes(frame.array(12)?);
+    // What most frames are is asked first.
+    if kind == ETHERTYPE_IPV4 {
+        return read_v4(frame, at);
+    }
     if is_vlan(kind) {
         kind = u16::from_be_bytes(frame.array(at + 2)?);
         at += VLAN_LEN;
@@ -74,44 +129,35 @@ fn try_read(frame: &impl Frame) -> Option<Seen> {
 
 #[inline(always)]
 fn read_v4(frame: &impl Frame, at: usize) -> Option<Seen> {
-    let [version_and_length] = frame.array::<1>(at)?;
-    let [protocol] = frame.array::<1>(at + 9)?;
-    if protocol != UDP || version_and_length >> 4 != 4 {
+    let ip: [u8; V4_LEN] = frame.array(at)?;
+    if ip[9] != UDP || ip[0] >> 4 != 4 {
         return Some(Seen::NotUdp);
     }
-    let header = usize::from(version_and_length & 0x0f) * 4;
-    let flags_and_offset = u16::from_be_bytes(frame.array(at + 6)?);
+    let header = usize::from(ip[0] & 0x0f) * 4;
+    let flags_and_offset = u16::from_be_bytes([ip[6], ip[7]]);
     if header < V4_LEN || flags_and_offset & V4_OFFSET != 0 {
         return Some(Seen::NotUdp);
     }
     let ip = Ip {
-        source: Address::v4(frame.array(at + 12)?),
-        destination: Address::v4(frame.array(at + 16)?),
+        at,
+        version: Version::V4,
         fragment: flags_and_offset & V4_MORE_FRAGMENTS != 0,
-        udp_len: u16::from_be_bytes(frame.array(at + 2)?).wrapping_sub(header as u16),
     };
     read_udp(frame, at + header, ip)
 }
 
 #[inline(always)]
 fn read_v6(frame: &impl Frame, at: usize) -> Option<Seen> {
-    let [version] = frame.array::<1>(at)?;
-    if version >> 4 != 6 {
+    let ip: [u8; V6_LEN] = frame.array(at)?;
+    if ip[0] >> 4 != 6 {
         return Some(Seen::NotUdp);
     }
-    let [mut next] = frame.array::<1>(at + 6)?;
-    let payload_len = u16::from_be_bytes(frame.array(at + 4)?);
+    let mut next = ip[6];
     let mut header = at + V6_LEN;
     let mut fragment = false;
-    for _ in 0..V6_EXTENSIONS_MAX {
+    for _ in 0..=V6_EXTENSIONS_MAX {
         if next == UDP {
-            let ip = Ip {
-                source: Address::v6(frame.array(at + 8)?),
-                destination: Address::v6(frame.array(at + 24)?),
-                fragment,
-                udp_len: payload_len.wrapping_sub((header - at - V6_LEN) as u16),
-            };
-            return read_udp(frame, header, ip);
+            return read_udp(frame, header, Ip { at, version: Version::V6, fragment });
         }
         let [following, length, third, fourth] = frame.array::<4>(header)?;
         header += match next {
@@ -136,27 +182,32 @@ fn read_v6(frame: &impl Frame, at: usize) -> Option<Seen> {
 
 /// What the IP header says of the datagram inside.
 struct Ip {
-    source: Address,
-    destination: Address,
+    at: usize,
+    version: Version,
     fragment: bool,
-    /// Bytes that the IP header leaves for the UDP header and payload; wrapped if it contradicts itself.
-    udp_len: u16,
 }
 
 #[inline(always)]
-fn read_udp(frame: &impl Frame, at: usize, ip: Ip) -> Option<Seen> {
-    let [s0, s1, d0, d1, l0, l1] = frame.array::<6>(at)?;
-    let declared = u16::from_be_bytes([l0, l1]);
-    let agreed = declared == ip.udp_len && declared > UDP_LEN as u16;
-    Some(Seen::Udp(Datagram {
-        source: ip.source,
-        destination: ip.destination,
-        source_port: u16::from_be_bytes([s0, s1]),
-        dest_port: u16::from_be_bytes([d0, d1]),
+fn read_udp(frame: &impl Frame, udp_at: usize, ip: Ip) -> Option<Seen> {
+    let udp: [u8; UDP_LEN] = frame.array(udp_at)?;
+    Some(Seen::Udp(Headers {
+        ip_at: ip.at,
+        version: ip.version,
+        udp_at,
+        dest_port: u16::from_be_bytes([udp[2], udp[3]]),
         fragment: ip.fragment,
-        payload_at: at + UDP_LEN,
-        payload_len: if agreed { declared - UDP_LEN as u16 } else { 0 },
     }))
+}
+
+#[inline(always)]
+fn v4_address(frame: &impl Frame, at: usize) -> Option<Halves> {
+    Some(Halves::from_v4(frame.array(at)?))
+}
+
+#[inline(always)]
+fn v6_address(frame: &impl Frame, at: usize) -> Option<Halves> {
+    let halves = Halves::from_octets(frame.array(at)?, frame.array(at + 8)?);
+    Some(if halves.is_v4() { Halves::UNSPECIFIED } else { halves })
 }
 
 #[inline(always)]

@@ -22,7 +22,7 @@ macro_rules! layout {
     };
 }
 
-layout!(Address, size 16, align 1, { octets @ 0 });
+layout!(Address, size 16, align 8, { octets @ 0 });
 layout!(Counters, size 80, align 8);
 
 /// What the bytes of all maps mean: the one value of the map `layout`. Maps pinned by a daemon with another number
@@ -40,7 +40,7 @@ impl LayoutVersion {
     pub const OURS: Self = Self { version: 1 };
 }
 
-/// What a knock port accepts: one entry of the map `ports`. Port 0 marks the end of the list.
+/// What a knock port accepts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct PortRule {
@@ -55,10 +55,34 @@ pub struct PortRule {
 }
 layout!(PortRule, size 8, align 2, { port @ 0, length @ 2, wire @ 4, reserved @ 5 });
 
-impl PortRule {
-    /// Entries in the map `ports`, and so the number of knock ports of a host.
+/// The knock ports, front to back: the global `PORTS` of the XDP program, written before it is loaded.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct PortList {
+    /// Offset 0, 16 × 8 bytes; a rule for port 0 ends the list.
+    pub rules: [PortRule; Self::CAPACITY],
+}
+layout!(PortList, size 128, align 2, { rules @ 0 });
+
+impl PortList {
+    /// The number of knock ports that a host can have.
     pub const CAPACITY: usize = 16;
 
+    /// No knock port.
+    pub const EMPTY: Self = Self { rules: [PortRule { port: 0, length: 0, wire: 0, reserved: [0; 3] }; Self::CAPACITY] };
+
+    /// The list of these rules; those beyond the capacity are left out.
+    #[must_use]
+    pub fn new(rules: &[PortRule]) -> Self {
+        let mut list = Self::EMPTY;
+        for (place, rule) in list.rules.iter_mut().zip(rules) {
+            *place = *rule;
+        }
+        list
+    }
+}
+
+impl PortRule {
     /// The rule of one port.
     #[must_use]
     pub const fn new(port: u16, wire: Wire) -> Self {
@@ -66,14 +90,14 @@ impl PortRule {
     }
 }
 
-/// One bucket of the map `own_addresses`; unused places are [`Address::UNSPECIFIED`].
+/// One bucket of the map `own_addresses`; see [`crate::own_addresses`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct OwnBucket {
     /// Offset 0, 4 × 16 bytes.
     pub addresses: [Address; 4],
 }
-layout!(OwnBucket, size 64, align 1, { addresses @ 0 });
+layout!(OwnBucket, size 64, align 8, { addresses @ 0 });
 
 /// A datagram worth judging, as it travels through the map `candidates`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]

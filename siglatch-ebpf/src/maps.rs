@@ -5,21 +5,23 @@ use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_xdp_load_bytes};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
-use siglatch_common::address::Address;
-use siglatch_common::filter::Host;
-use siglatch_common::frame::Datagram;
-use siglatch_common::layout::{Candidate, LayoutVersion, OwnBucket, PortRule};
+use siglatch_common::address::Halves;
+use siglatch_common::filter::{Arrival, Host};
+use siglatch_common::layout::{Candidate, LayoutVersion, OwnBucket, PortList, PortRule};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, holds};
 use siglatch_common::wire::Wire;
 
-/// The knock ports, front to back; the first entry with port 0 ends the list.
-#[btf_map(name = "ports")]
-static PORTS: Array<PortRule, { PortRule::CAPACITY }> = Array::new();
+/// The knock ports, written by the loader. Not a map: in frozen memory they are constants to the verifier, and what
+/// they do not need is not even compiled. Every UDP datagram of the host is asked about them
+/// (`docs/decisions/0004-ports.md`).
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static PORTS: PortList = PortList::EMPTY;
 
 /// This host's addresses, each in the bucket that `own_addresses::bucket_of` names.
 #[btf_map(name = "own_addresses")]
-static OWN_ADDRESSES: Array<OwnBucket, BUCKETS> = Array::new();
+static OWN_ADDRESSES: Array<OwnBucket, { BUCKETS as usize }> = Array::new();
 
 /// Frames by outcome.
 #[btf_map(name = "counters")]
@@ -57,15 +59,15 @@ impl<'a> Kernel<'a> {
 
     /// Copies a datagram into ring memory; false if the frame is shorter than its headers say.
     #[inline(always)]
-    fn fill(&self, candidate: *mut Candidate, datagram: &Datagram, rule: &PortRule) -> bool {
+    fn fill(&self, candidate: *mut Candidate, arrival: &Arrival, rule: &PortRule) -> bool {
         // SAFETY: no arguments to get wrong.
         let arrival_ns = unsafe { bpf_ktime_get_boot_ns() };
         // SAFETY: `candidate` is reserved ring memory, 8-byte aligned and as long as a `Candidate`.
         let datagram_at = unsafe {
             (&raw mut (*candidate).arrival_ns).write(arrival_ns);
-            (&raw mut (*candidate).source).write(datagram.source);
-            (&raw mut (*candidate).source_port).write(datagram.source_port);
-            (&raw mut (*candidate).dest_port).write(datagram.dest_port);
+            (&raw mut (*candidate).source).write(arrival.source.address());
+            (&raw mut (*candidate).source_port).write(arrival.source_port);
+            (&raw mut (*candidate).dest_port).write(arrival.dest_port);
             (&raw mut (*candidate).length).write(rule.length);
             (&raw mut (*candidate).wire).write(rule.wire);
             (&raw mut (*candidate).reserved).write(0);
@@ -74,7 +76,7 @@ impl<'a> Kernel<'a> {
         // A literal for each length: the verifier follows no range that the optimiser has taken apart.
         Wire::ALL.into_iter().any(|wire| {
             let length = wire.datagram_len();
-            rule.length == length && self.copy(datagram.payload_at, datagram_at, length)
+            rule.length == length && self.copy(arrival.payload_at, datagram_at, length)
         })
     }
 
@@ -89,29 +91,31 @@ impl<'a> Kernel<'a> {
 impl Host for Kernel<'_> {
     #[inline(always)]
     fn port(&self, port: u16) -> Option<PortRule> {
-        for index in 0..PortRule::CAPACITY as u32 {
-            let rule = PORTS.get(index)?;
-            if rule.port == 0 {
+        for rule in &PORTS.rules {
+            // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+            let known = unsafe { (&raw const rule.port).read_volatile() };
+            if known == 0 {
                 return None;
             }
-            if rule.port == port {
-                return Some(*rule);
+            if known == port {
+                // SAFETY: as above.
+                return Some(unsafe { (&raw const *rule).read_volatile() });
             }
         }
         None
     }
 
     #[inline(always)]
-    fn is_own(&self, address: &Address) -> bool {
+    fn is_own(&self, address: Halves) -> bool {
         OWN_ADDRESSES.get(bucket_of(address)).is_some_and(|bucket| holds(bucket, address))
     }
 
     #[inline(always)]
-    fn submit(&self, datagram: &Datagram, rule: &PortRule) -> bool {
+    fn submit(&self, arrival: &Arrival, rule: &PortRule) -> bool {
         let Some(mut entry) = CANDIDATES.reserve_untyped::<Candidate>(0) else {
             return false;
         };
-        if self.fill(entry.as_mut_ptr(), datagram, rule) {
+        if self.fill(entry.as_mut_ptr(), arrival, rule) {
             entry.submit(0);
             true
         } else {

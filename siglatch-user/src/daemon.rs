@@ -54,7 +54,10 @@ pub async fn run(settings: Settings) -> Result<()> {
     let policy = Arc::new(policy);
     let network = Network::open()?;
     let loaded = match &ingress {
-        Ingress::Xdp(xdp) => Some(xdp::Loaded::new(xdp)?),
+        Ingress::Xdp(xdp) => {
+            let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
+            Some(xdp::Loaded::new(xdp, &rules)?)
+        }
         Ingress::Socket => None,
     };
 
@@ -90,9 +93,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut tasks = JoinSet::new();
     match (ingress, loaded) {
         (Ingress::Xdp(xdp), Some(loaded)) => {
-            let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
             let own = network.own_addresses().await?;
-            let (shield, candidates) = loaded.attach(&xdp, &rules, &own, &network).await?;
+            let (shield, candidates) = loaded.attach(&xdp, &own, &network).await?;
             tasks.spawn(feed(candidates, Arc::clone(&pool)));
             tasks.spawn(follow_addresses(shield, network));
         }

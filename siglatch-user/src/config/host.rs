@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use siglatch_common::layout::PortRule;
+use siglatch_common::layout::PortList;
 use siglatch_common::wire::Wire;
 
 use super::finding::{Code, Findings, Span};
@@ -76,9 +76,9 @@ pub(super) fn ports(root: &Section<'_>, findings: &mut Findings) -> Vec<Located<
         }
         ports.push(port.with(KnockPort { port: port.value, wire }));
     }
-    if let Some(extra) = ports.get(PortRule::CAPACITY) {
+    if let Some(extra) = ports.get(PortList::CAPACITY) {
         let message = format!("{} knock ports are too many", ports.len());
-        findings.report(Code::TooManyPorts, extra.span, message, format!("keep at most {}", PortRule::CAPACITY));
+        findings.report(Code::TooManyPorts, extra.span, message, format!("keep at most {}", PortList::CAPACITY));
     }
     ports
 }

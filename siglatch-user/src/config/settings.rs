@@ -16,7 +16,7 @@ pub struct Settings {
     pub gateway: Gateway,
     /// Where datagrams come in.
     pub ingress: Ingress,
-    /// The knock ports; at least one, no port twice, at most [`siglatch_common::layout::PortRule::CAPACITY`].
+    /// The knock ports; at least one, no port twice, at most [`siglatch_common::layout::PortList::CAPACITY`].
     pub ports: Vec<KnockPort>,
     /// Where nonces are kept.
     pub state_dir: PathBuf,

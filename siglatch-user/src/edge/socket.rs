@@ -8,9 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use siglatch_common::address::Address;
-use siglatch_common::filter::{self, Host};
-use siglatch_common::frame::Datagram;
+use siglatch_common::address::{Address, Halves};
+use siglatch_common::filter::{self, Arrival, Host};
 use siglatch_common::layout::{Candidate, PortRule};
 use siglatch_common::outcome::Outcome;
 use thiserror::Error;
@@ -86,19 +85,20 @@ impl KnockSocket {
                 Err(error) => return Err(error),
             };
             let desk = Desk { rule: self.rule };
-            let datagram = Datagram {
-                source: Address::from(from.ip().to_canonical()),
-                destination: Address::UNSPECIFIED,
+            let arrival = Arrival {
+                source: Address::from(from.ip()).halves(),
                 source_port: from.port(),
                 dest_port: self.rule.port,
-                fragment: false,
                 payload_at: 0,
-                payload_len: u16::try_from(length).unwrap_or(u16::MAX),
             };
-            let outcome = filter::judge(&datagram, &self.rule, &desk);
+            let length = u16::try_from(length).unwrap_or(u16::MAX);
+            let outcome = match filter::form(false, length, &self.rule) {
+                None => filter::judge(&arrival, &self.rule, &desk),
+                Some(flaw) => flaw,
+            };
             self.counts.count(outcome);
             if outcome == Outcome::Submitted {
-                return Ok(candidate(&datagram, &self.rule, &bytes));
+                return Ok(candidate(&arrival, &self.rule, &bytes));
             }
         }
     }
@@ -115,22 +115,22 @@ impl Host for Desk {
     }
 
     /// The stack delivers only what is for this host, and takes nothing from outside that says to come from it.
-    fn is_own(&self, _: &Address) -> bool {
+    fn is_own(&self, _: Halves) -> bool {
         false
     }
 
-    fn submit(&self, _: &Datagram, _: &PortRule) -> bool {
+    fn submit(&self, _: &Arrival, _: &PortRule) -> bool {
         true
     }
 }
 
-fn candidate(datagram: &Datagram, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
+fn candidate(arrival: &Arrival, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
     let mut candidate = Candidate {
         arrival_ns: clock::boot().as_nanos(),
-        source: datagram.source,
-        source_port: datagram.source_port,
-        dest_port: datagram.dest_port,
-        length: datagram.payload_len,
+        source: arrival.source.address(),
+        source_port: arrival.source_port,
+        dest_port: arrival.dest_port,
+        length: rule.length,
         wire: rule.wire,
         reserved: 0,
         datagram: [0; Candidate::ROOM],

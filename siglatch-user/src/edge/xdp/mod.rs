@@ -11,7 +11,7 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use siglatch_common::address::Address;
-use siglatch_common::layout::PortRule;
+use siglatch_common::layout::{PortList, PortRule};
 use siglatch_common::outcome::Counters;
 use tracing::{info, warn};
 
@@ -28,12 +28,13 @@ use pins::Pins;
 /// The XDP program, as an ELF object.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/siglatch-xdp.o"));
 
-/// The program's name, in the object and under the pin folder.
+/// The program's name in the object.
 const PROGRAM: &str = "siglatch";
+/// The program's global that holds the knock ports.
+const PORTS: &str = "PORTS";
 
 /// The maps of the running filter. Dropping it leaves everything as it is: the filter outlives the daemon.
 pub struct Shield {
-    ports: Array<MapData, PortRule>,
     own: OwnAddresses,
     counters: PerCpuArray<MapData, Counters>,
 }
@@ -50,7 +51,7 @@ impl Loaded {
     ///
     /// # Errors
     /// [`XdpError`] names what is missing and its cure.
-    pub fn new(settings: &config::Xdp) -> Result<Self, XdpError> {
+    pub fn new(settings: &config::Xdp, ports: &[PortRule]) -> Result<Self, XdpError> {
         ground::check(&settings.pin_dir)?;
         let pins = Pins::open(&settings.pin_dir)?;
         let mut fresh = EbpfLoader::new().load(OBJECT).map_err(XdpError::load)?;
@@ -59,7 +60,9 @@ impl Loaded {
         }
         drop(fresh);
 
+        let ports = PortList::new(ports);
         let mut loader = EbpfLoader::new();
+        loader.override_global(PORTS, &ports, true);
         for name in pins::MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -76,16 +79,13 @@ impl Loaded {
     pub async fn attach(
         mut self,
         settings: &config::Xdp,
-        ports: &[PortRule],
         own: &[Address],
         network: &Network,
     ) -> Result<(Shield, Candidates), XdpError> {
         let mut shield = Shield {
-            ports: array(&mut self.ebpf, "ports")?,
             own: OwnAddresses::new(array(&mut self.ebpf, "own_addresses")?),
             counters: PerCpuArray::try_from(take(&mut self.ebpf, "counters")?).map_err(XdpError::map("counters"))?,
         };
-        shield.set_ports(ports)?;
         shield.set_own_addresses(own)?;
         let candidates = Candidates::new(take(&mut self.ebpf, "candidates")?)?;
 
@@ -106,18 +106,6 @@ impl Loaded {
 }
 
 impl Shield {
-    /// Replaces the list of knock ports.
-    ///
-    /// # Errors
-    /// If the kernel takes no map update.
-    pub fn set_ports(&mut self, ports: &[PortRule]) -> Result<(), XdpError> {
-        let rules = ports.iter().copied().chain(std::iter::repeat(PortRule::default()));
-        for (index, rule) in (0..).zip(rules.take(PortRule::CAPACITY)) {
-            self.ports.set(index, rule, 0).map_err(XdpError::map("ports"))?;
-        }
-        Ok(())
-    }
-
     /// Replaces the list of this host's addresses. Those that find no room are named in the log: their knock ports
     /// stay closed to knocks.
     ///

@@ -12,7 +12,7 @@ use siglatch_common::layout::LayoutVersion;
 use super::XdpError;
 
 /// The maps that outlive the daemon, by name.
-pub(super) const MAPS: [&str; 5] = ["ports", "own_addresses", "counters", "candidates", LAYOUT];
+pub(super) const MAPS: [&str; 4] = ["own_addresses", "counters", "candidates", LAYOUT];
 
 /// The map that says what the bytes of the others mean.
 const LAYOUT: &str = "layout";
