@@ -61,7 +61,8 @@ fn action<'t>(name: Located<&'t str>, section: &Section<'t>, findings: &mut Find
     let is_step = kind(section, findings);
     let mut deed = Deed {
         name,
-        id: section.number::<u8>("id", 0..=255, findings).map(|id| id.with(ActionId(id.value))),
+        // 0 marks the replies of older daemons, which are signed with the user's key, too.
+        id: section.number::<u8>("id", 1..=255, findings).map(|id| id.with(ActionId(id.value))),
         users: users(section, findings),
         is_step,
         services: Vec::new(),
