@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 /// Everything that a client must know of one gateway. TOML, mode 0600: it holds the user's key.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
@@ -42,7 +43,7 @@ pub struct EnrolledUser {
     pub name: String,
     /// See [`crate::wire::v1::UserId`].
     pub id: u16,
-    /// 64 hex digits.
+    /// 64 hex digits; wiped when dropped.
     pub key: String,
 }
 
@@ -63,6 +64,12 @@ pub const ENROLMENT_VERSION: u8 = 1;
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Enrolment({} at {})", self.user.name, self.gateway)
+    }
+}
+
+impl Drop for EnrolledUser {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 

@@ -56,16 +56,17 @@ pub async fn run(settings: Settings) -> Result<()> {
     let loaded = match &ingress {
         Ingress::Xdp(xdp) => {
             let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
-            Some(xdp::Loaded::new(xdp, &rules)?)
+            Some(xdp::Loaded::new(xdp, &rules, &network).await?)
         }
         Ingress::Socket => None,
     };
+    let knock_ports: Vec<_> = if loaded.is_some() { ports.iter().map(|port| port.port).collect() } else { vec![] };
+    Firewall::check(&firewall, &knock_ports)?;
 
     // From here on the other daemon, if there is one, is gone; what arrives waits in the ring.
     let _instance = Instance::take_over(&state_dir)?;
     let (store, remembered, recovery) = NonceStore::open(&state_dir, policy.max_skew(), clock::now())?;
     tell_recovery(recovery);
-    let knock_ports: Vec<_> = if loaded.is_some() { ports.iter().map(|port| port.port).collect() } else { vec![] };
     let (mut wall, mut standing) = Firewall::open(&firewall, &knock_ports, clock::boot())?;
     let watcher = wall.watch()?;
     let withdrawn: Vec<_> = standing.extract_if(.., |grant| !still_allowed(grant, &policy)).collect();

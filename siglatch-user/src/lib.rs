@@ -2,6 +2,7 @@
 //! (`edge`, `daemon`). The first never does IO; the second never decides.
 #![deny(unsafe_code)]
 
+mod causes;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

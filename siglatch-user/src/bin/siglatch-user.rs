@@ -71,12 +71,12 @@ fn main() -> ExitCode {
 fn run(options: &Options, given: &Given) -> Result<(), Failure> {
     start_log(&options.log)?;
     let loaded = load(&options.config, given)?;
+    if options.detach {
+        return detach(&loaded.settings).map_err(Failure::Failed);
+    }
     loaded.tell_warnings();
     let mut settings = loaded.settings;
     settings.ingress = ingress(settings.ingress, options);
-    if options.detach {
-        return detach(&settings).map_err(Failure::Failed);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(settings)).map_err(Failure::Failed)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
+use crate::causes::with_causes;
 use crate::config::{self, Given, KeyFiles, Report, Settings, Sound, Style};
 use crate::edge::files::{self, Disk, FileError};
 
@@ -82,7 +83,7 @@ impl Failure {
                 ExitCode::from(EX_CONFIG)
             }
             Self::Failed(error) => {
-                eprintln!("{program}: {error:#}");
+                eprintln!("{program}: {}", with_causes(error.as_ref()));
                 ExitCode::FAILURE
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use siglatch_common::units::{Boot, Wall};
 use tracing::{debug, error, info, warn};
 
+use crate::causes::with_causes;
 use crate::edge::clock;
 use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
 use crate::edge::key_pool::Answer;
@@ -189,10 +190,7 @@ impl Judge {
     }
 
     fn retry_later(&mut self, error: &FirewallError) {
-        error!(
-            error = format!("{:#}", anyhow::anyhow!("{error}")),
-            "the firewall is not as it should be: trying again"
-        );
+        error!(error = with_causes(error), "the firewall is not as it should be: trying again");
         self.repair = Some(clock::boot().after(RETRY));
     }
 }

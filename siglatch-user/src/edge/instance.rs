@@ -21,7 +21,9 @@ pub struct Instance {
 #[derive(Debug, Error)]
 pub enum InstanceError {
     /// The lock file cannot be used.
-    #[error("{path}: {source}")]
+    #[error(
+        "cannot use {path}: {source}. The daemon needs a folder of its own that it can write to: set `dir` under [state]"
+    )]
     File {
         /// Which one.
         path: PathBuf,

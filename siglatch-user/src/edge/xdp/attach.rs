@@ -1,6 +1,7 @@
 //! Attaches the program to one interface: anew, or in place of an earlier one without a gap. Never loads it.
 
 use std::io;
+use std::time::Duration;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
@@ -39,6 +40,18 @@ impl Mode {
     }
 }
 
+/// Checks, before anything is changed, that the interface is there, and that no program but ours is on it.
+pub(super) async fn is_free(interface: &str, pins: &Pins, network: &Network) -> Result<(), XdpError> {
+    let Some(occupant) = occupant(interface, network).await? else {
+        return Ok(());
+    };
+    let ours = PinnedLink::from_pin(pins.link(interface)).ok().and_then(|pinned| FdLink::from(pinned).info().ok());
+    match ours {
+        Some(link) if link.program_id() == occupant.program => Ok(()),
+        Some(_) | None => Err(occupied(interface, Some(occupant))),
+    }
+}
+
 /// Attaches and pins; returns the mode.
 pub(super) async fn attach(
     program: &mut Xdp,
@@ -47,10 +60,7 @@ pub(super) async fn attach(
     pins: &Pins,
     network: &Network,
 ) -> Result<Mode, XdpError> {
-    let occupant = network
-        .xdp_occupant(interface)
-        .await
-        .map_err(|_| XdpError::UnknownInterface { name: interface.to_owned(), known: known_interfaces() })?;
+    let mut occupant = occupant(interface, network).await?;
     if let Some(link) = live_link(interface, occupant, pins)? {
         let mode = occupant.map_or(Mode::Native, |occupant| occupant.mode);
         if fits(mode, wanted) {
@@ -64,6 +74,7 @@ pub(super) async fn attach(
         // The mode of a link cannot be changed: it is taken down, and put up again below.
         drop(link);
         std::fs::remove_file(pins.link(interface)).map_err(XdpError::pin(&pins.link(interface)))?;
+        occupant = vacated(interface, occupant, network).await;
     }
     let (link, mode) = attach_anew(program, interface, wanted, occupant)?;
     let path = pins.link(interface);
@@ -87,6 +98,19 @@ fn live_link(interface: &str, occupant: Option<Occupant>, pins: &Pins) -> Result
     Ok(None)
 }
 
+/// Waits until the program whose link was removed has left: the kernel does that in its own time. Returns who is there
+/// then.
+async fn vacated(interface: &str, leaving: Option<Occupant>, network: &Network) -> Option<Occupant> {
+    for _ in 0..VACATING_ROUNDS {
+        let occupant = network.xdp_occupant(interface).await.ok().flatten();
+        if occupant.map(|occupant| occupant.program) != leaving.map(|leaving| leaving.program) {
+            return occupant;
+        }
+        tokio::time::sleep(VACATING_ROUND).await;
+    }
+    leaving
+}
+
 fn attach_anew(
     program: &mut Xdp,
     interface: &str,
@@ -102,10 +126,7 @@ fn attach_anew(
     for &mode in modes {
         match attach_in(program, interface, mode) {
             Ok(link) => return Ok((link, mode)),
-            Err(error) if is_occupied(&error) => {
-                let program = occupant.map_or_else(String::new, |occupant| format!(" (id {})", occupant.program));
-                return Err(XdpError::Occupied { interface: interface.to_owned(), program });
-            }
+            Err(error) if is_occupied(&error) => return Err(occupied(interface, occupant)),
             Err(source) => last = Some(XdpError::Mode { interface: interface.to_owned(), mode: mode.label(), source }),
         }
     }
@@ -116,6 +137,16 @@ fn attach_in(program: &mut Xdp, interface: &str, mode: Mode) -> Result<FdLink, P
     let id = program.attach(interface, mode.flag())?;
     // Only a link can be pinned; a kernel that makes none falls back to netlink, and is older than ours may be.
     FdLink::try_from(program.take_link(id)?).map_err(|_| ProgramError::NotAttached)
+}
+
+async fn occupant(interface: &str, network: &Network) -> Result<Option<Occupant>, XdpError> {
+    let unknown = |_| XdpError::UnknownInterface { name: interface.to_owned(), known: known_interfaces() };
+    network.xdp_occupant(interface).await.map_err(unknown)
+}
+
+fn occupied(interface: &str, occupant: Option<Occupant>) -> XdpError {
+    let program = occupant.map_or_else(String::new, |occupant| format!(" (id {})", occupant.program));
+    XdpError::Occupied { interface: interface.to_owned(), program }
 }
 
 fn is_occupied(error: &ProgramError) -> bool {
@@ -136,3 +167,7 @@ const fn fits(mode: Mode, wanted: Attach) -> bool {
         Attach::Generic => matches!(mode, Mode::Generic),
     }
 }
+
+/// The kernel waits for readers of the pin folder, which takes some ten milliseconds.
+const VACATING_ROUNDS: u32 = 500;
+const VACATING_ROUND: Duration = Duration::from_millis(2);

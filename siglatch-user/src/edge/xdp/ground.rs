@@ -18,9 +18,10 @@ pub(super) fn check(pin_dir: &Path) -> Result<(), XdpError> {
 
 /// The interfaces of this network namespace, for messages.
 pub(super) fn known_interfaces() -> String {
-    let entries = fs::read_dir("/sys/class/net").into_iter().flatten();
-    let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.sort();
+    // Not /sys/class/net: that shows the namespace in which it was mounted.
+    let table = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let mut names: Vec<_> = table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+    names.sort_unstable();
     if names.is_empty() { "there are none".into() } else { format!("there are: {}", names.join(", ")) }
 }
 

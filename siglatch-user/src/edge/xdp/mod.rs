@@ -51,9 +51,15 @@ impl Loaded {
     ///
     /// # Errors
     /// [`XdpError`] names what is missing and its cure.
-    pub fn new(settings: &config::Xdp, ports: &[PortRule]) -> Result<Self, XdpError> {
+    pub async fn new(settings: &config::Xdp, ports: &[PortRule], network: &Network) -> Result<Self, XdpError> {
         ground::check(&settings.pin_dir)?;
+        if settings.interfaces.is_empty() {
+            return Err(XdpError::NoInterface { known: ground::known_interfaces() });
+        }
         let pins = Pins::open(&settings.pin_dir)?;
+        for interface in &settings.interfaces {
+            attach::is_free(interface, &pins, network).await?;
+        }
         let mut fresh = EbpfLoader::new().load(OBJECT).map_err(XdpError::load)?;
         for stale in pins.discard_stale(&mut fresh)? {
             warn!(map = stale, "the pinned map has another layout: replaced, what it held is gone");
