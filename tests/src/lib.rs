@@ -1,1 +1,18 @@
-//! Stub.
+//! What the suites, the demonstration and the measurements stand on: frames, the program under test, namespaces.
+//! Never judges siglatch itself: the suites do.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test harness is made of files, clocks and processes")]
+
+pub mod bpf;
+pub mod capture;
+pub mod cases;
+pub mod gateway;
+pub mod mutation;
+pub mod netns;
+pub mod packet;
+pub mod probe;
+pub mod process;
+pub mod scene;
+pub mod service;
+pub mod stage;
+pub mod table_host;
+pub mod vectors;

@@ -1,0 +1,165 @@
+//! A gateway with a real daemon and many users, and a neighbour with many addresses. Never measures.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use siglatch_common::seal::HmacKey;
+use siglatch_common::wire::v1::{ActionId, UserId};
+use siglatch_tests::netns::{CLIENT, GATE, Street, run};
+use siglatch_tests::process::program;
+use siglatch_tests::scene::GATEWAY;
+
+use crate::letters::{Writer, server_key};
+
+/// Everything that the daemon stands on.
+pub(crate) struct Bed {
+    pub(crate) street: Street,
+    folder: PathBuf,
+    pins: PathBuf,
+}
+
+/// A running daemon; dropping it ends it.
+pub(crate) struct Daemon {
+    process: Child,
+}
+
+impl Bed {
+    /// Builds the namespaces, and opens the service that knocks are for.
+    pub(crate) fn build() -> Result<Self> {
+        let street = Street::new()?;
+        // Every address there is the neighbour's, without a word of ARP.
+        street.outside.ip(&format!("route add local {SOURCES}/{SOURCES_PREFIX} dev lo"))?;
+        street.gateway.ip(&format!("route add {SOURCES}/{SOURCES_PREFIX} via {}", CLIENT.v4))?;
+        let listener = street.gateway.within(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, SERVICE)))??;
+        thread::spawn(move || listener.incoming().for_each(drop));
+        let name = street.gateway.name();
+        let (folder, pins) = (std::env::temp_dir().join(name), Path::new("/sys/fs/bpf").join(name));
+        Ok(Self { street, folder, pins })
+    }
+
+    /// Writes keys and a configuration with so many users, and starts the daemon.
+    pub(crate) fn start(&self, users: u16) -> Result<Daemon> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        let config = self.configure(users)?;
+        let log = File::create(self.folder.join("log"))?;
+        let mut command = self.street.gateway.command(program("siglatch-user")?);
+        let process = command.arg("--config").arg(&config).stderr(log).spawn()?;
+        let mut daemon = Daemon { process };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log()?.contains(" ready") {
+            let ended = daemon.process.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                bail!("the daemon is not ready: {}", self.log()?);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(daemon)
+    }
+
+    fn configure(&self, users: u16) -> Result<PathBuf> {
+        let (host, service) = (GATEWAY.v4.to_string(), format!("tcp/{SERVICE}"));
+        let mut init = Command::new(program("siglatchctl")?);
+        init.args(["init", "--host", &host, "--iface", GATE, "--protect", &service, "--dir"]).arg(&self.folder);
+        run(&mut init)?;
+        let path = self.folder.join("siglatch.toml");
+        let mut text = fs::read_to_string(&path)?;
+        let pins = format!("mode = \"xdp\"\npin_dir = \"{}\"", self.pins.display());
+        text = text.replacen("mode = \"xdp\"", &pins, 1);
+        for id in 1..=users {
+            writeln!(text, "\n[user.user-{id}]\nid = {id}\nkey = \"keys/{id}.key\"")?;
+            let key = self.folder.join(format!("keys/{id}.key"));
+            let mut options = File::options();
+            options.write(true).create_new(true).mode(0o600);
+            std::io::Write::write_all(&mut options.open(key)?, &user_key(id))?;
+        }
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(path)
+    }
+
+    /// Somebody who may knock.
+    pub(crate) fn writer(&self) -> Result<Writer> {
+        let key = HmacKey::parse(&user_key(1))?;
+        Ok(Writer::new(UserId(1), ActionId(1), key, server_key(&self.server_key_file())?.public().clone()))
+    }
+
+    pub(crate) fn server_key_file(&self) -> PathBuf {
+        self.folder.join("server.key")
+    }
+
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    pub(crate) fn pin(&self, map: &str) -> PathBuf {
+        self.pins.join(map)
+    }
+
+    /// What the daemon has said.
+    pub(crate) fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("log"))?)
+    }
+
+    /// Grants that the kernel holds, by `nft`'s word.
+    pub(crate) fn grants(&self) -> Result<usize> {
+        let listed = self.street.gateway.shell("nft list set inet siglatch grants_v4")?;
+        Ok(listed.matches(" expires ").count())
+    }
+
+    /// An address of the neighbour's; each number has another.
+    pub(crate) fn source(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(SOURCES.to_bits() + 1 + number).into()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.pins);
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Daemon {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as an operator would.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("no pid")?;
+        kill_process(pid, Signal::TERM)?;
+        let status = self.process.wait()?;
+        ensure!(status.success(), "the daemon has ended badly: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn user_key(id: u16) -> [u8; 32] {
+    let mut key = [0x5a; 32];
+    key[..2].copy_from_slice(&id.to_le_bytes());
+    key
+}
+
+pub(crate) const KNOCKS: SocketAddr = SocketAddr::new(IpAddr::V4(GATEWAY.v4), 62201);
+pub(crate) const PROTECTED: SocketAddr = SocketAddr::new(IpAddr::V4(GATEWAY.v4), SERVICE);
+const SERVICE: u16 = 22;
+/// The neighbour's many addresses: a part of RFC 2544's.
+const SOURCES: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+const SOURCES_PREFIX: u8 = 15;

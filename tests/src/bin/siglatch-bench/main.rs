@@ -1,0 +1,85 @@
+//! `cargo xtask bench`: what siglatch costs on this machine, each figure beside its floor from the same run.
+//! Never promises more than it measured.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a measurement is made of files, clocks, sockets and threads"
+)]
+
+mod bed;
+mod figures;
+mod floor;
+mod gateway;
+mod gauge;
+mod knocks;
+mod latency;
+mod letters;
+mod memory;
+mod operations;
+mod raw_bpf;
+mod xdp;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+use figures::Figure;
+
+/// Measures siglatch on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", after_help = "Example: cargo xtask bench --json figures.json")]
+struct Options {
+    /// Writes a flat object: figure name to value, unit, floor and ratio.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often each XDP figure is taken, in turns with its floor.
+    #[arg(long, default_value_t = 21)]
+    rounds: u32,
+    /// Leaves the other half out.
+    #[arg(long)]
+    only: Option<Half>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Half {
+    /// What a frame costs in the kernel.
+    Xdp,
+    /// What a knock costs on a gateway.
+    Gateway,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let mut figures = Vec::new();
+    if options.only != Some(Half::Gateway) {
+        figures.extend(show("In the kernel, for each frame", xdp::figures(options.rounds.max(1))?));
+    }
+    if options.only != Some(Half::Xdp) {
+        figures.extend(show("On a gateway", gateway::figures()?));
+    }
+    let promised: Vec<_> = figures.iter().filter_map(Figure::kept).collect();
+    let kept = promised.iter().filter(|kept| **kept).count();
+    println!("\n{kept} of {} targets met. What each figure means: docs/benchmarks.md", promised.len());
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&figures::json(&figures))?;
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Prints one half under its heading.
+fn show(heading: &str, figures: Vec<Figure>) -> Vec<Figure> {
+    println!("\n{heading}");
+    figures.iter().for_each(|figure| println!("{figure}"));
+    figures
+}

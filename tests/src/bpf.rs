@@ -1,0 +1,178 @@
+//! The real XDP program under `BPF_PROG_TEST_RUN`: one frame in; verdict, counter and ring record out.
+//! Never attaches it to an interface.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{Ebpf, EbpfLoader};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use rustix::system::uname;
+use rustix::time::{ClockId, clock_gettime};
+use siglatch_common::address::Address;
+use siglatch_common::layout::{Candidate, OwnBucket, PortList, PortRule};
+use siglatch_common::outcome::{Counters, Fate, Outcome};
+use siglatch_common::own_addresses::{BUCKETS, bucket_of, empty_bucket, put};
+use siglatch_user::edge::xdp::OBJECT;
+use zerocopy::FromBytes as _;
+
+/// A loaded program with maps of its own, pinned nowhere.
+pub struct Subject {
+    object: Ebpf,
+    ring: RingBuf<MapData>,
+}
+
+/// What became of one frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Judged {
+    /// The one counter that moved.
+    pub outcome: Outcome,
+    /// What came out of the ring.
+    pub candidate: Option<Candidate>,
+}
+
+impl Subject {
+    /// Loads the program for a host with these knock ports and addresses.
+    ///
+    /// # Errors
+    /// If the kernel refuses the program, which it does without root, or the maps are not what they should be.
+    pub fn load(ports: &[PortRule], own: &[Address]) -> Result<Self> {
+        anyhow::ensure!(ports.len() <= PortList::CAPACITY, "too many knock ports");
+        let list = PortList::new(ports);
+        let mut loader = EbpfLoader::new();
+        let object = loader.override_global("PORTS", &list, true).load(OBJECT);
+        let mut object = object.context("cannot load the XDP object: these tests need root")?;
+        let program: &mut Xdp = object.program_mut(PROGRAM).context("no program in the object")?.try_into()?;
+        program.load().context("the kernel refuses the XDP program: these tests need root")?;
+        fill_own_addresses(&mut object, own)?;
+        let ring = RingBuf::try_from(object.take_map("candidates").context("no map named candidates")?)?;
+        Ok(Self { object, ring })
+    }
+
+    /// Runs one frame through the program.
+    ///
+    /// # Errors
+    /// If the kernel does not run it, if not exactly one counter moved by one, if verdict or ring contradict that
+    /// counter, or if the frame was changed.
+    pub fn judge(&mut self, frame: &[u8]) -> Result<Judged> {
+        let before = self.counters()?;
+        let earliest = boot_nanos();
+        let verdict = self.run(frame)?;
+        let latest = boot_nanos();
+        let after = self.counters()?;
+
+        let moved: Vec<_> =
+            Outcome::ALL.into_iter().filter(|outcome| before.of(*outcome) != after.of(*outcome)).collect();
+        let [outcome] = moved[..] else { bail!("{} counters moved: {moved:?}", moved.len()) };
+        ensure!(after.of(outcome) == before.of(outcome) + 1, "{} moved by more than one", outcome.label());
+        let expected = match outcome.fate() {
+            Fate::Drop => XDP_DROP,
+            Fate::Pass => XDP_PASS,
+        };
+        ensure!(verdict == expected, "{} answered {verdict}", outcome.label());
+        let candidate = self.take()?;
+        ensure!(
+            candidate.is_some() == (outcome == Outcome::Submitted),
+            "{} and yet {candidate:?} in the ring",
+            outcome.label()
+        );
+        if let Some(candidate) = &candidate {
+            ensure!((earliest..=latest).contains(&candidate.arrival_ns), "arrived outside of its time");
+        }
+        ensure!(self.take()?.is_none(), "a second record in the ring");
+        Ok(Judged { outcome, candidate })
+    }
+
+    /// Runs one frame and leaves what it put into the ring there. Returns the verdict.
+    ///
+    /// # Errors
+    /// If the kernel does not run it, or the frame was changed.
+    pub fn run(&self, frame: &[u8]) -> Result<u32> {
+        let mut out = vec![0; frame.len()];
+        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::default() };
+        let result = self.program()?.test_run(options).context("the kernel does not run the frame")?;
+        ensure!(result.data_size_out as usize == frame.len() && out == frame, "the program changed the frame");
+        Ok(result.return_value)
+    }
+
+    /// Whether this kernel can do [`Subject::run_split`].
+    #[must_use]
+    pub fn splits_frames() -> bool {
+        let release = uname().release().to_string_lossy().into_owned();
+        let mut numbers =
+            release.split(|char: char| !char.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+        (numbers.next(), numbers.next()) >= (Some(6), Some(18))
+    }
+
+    /// Runs one frame of which only the first `linear` bytes lie in the first buffer, as drivers that split headers
+    /// from payloads hand them over. Returns the verdict.
+    ///
+    /// # Errors
+    /// If the kernel does not run it; before 6.18 it cannot.
+    pub fn run_split(&self, frame: &[u8], linear: u32) -> Result<u32> {
+        // `linux/bpf.h`, `struct xdp_md`: data, data_end, data_meta, three interface numbers.
+        let context: Vec<u8> = [0, linear, 0, 0, 0, 0].iter().flat_map(|field: &u32| field.to_ne_bytes()).collect();
+        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::default() };
+        Ok(self.program()?.test_run(options).context("the kernel does not run the split frame")?.return_value)
+    }
+
+    /// Takes the oldest record out of the ring.
+    ///
+    /// # Errors
+    /// If it is not of a candidate's size.
+    pub fn take(&mut self) -> Result<Option<Candidate>> {
+        let Some(record) = self.ring.next() else { return Ok(None) };
+        match Candidate::read_from_bytes(&record) {
+            Ok(candidate) => Ok(Some(candidate)),
+            Err(_) => bail!("a record of {} bytes in the ring", record.len()),
+        }
+    }
+
+    /// All counters, summed over the CPUs.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn counters(&self) -> Result<Counters> {
+        let counters =
+            PerCpuArray::<_, Counters>::try_from(self.object.map("counters").context("no map named counters")?)?;
+        Ok(Counters::sum(counters.get(&0, 0)?.iter()))
+    }
+
+    /// The loaded program's descriptor.
+    ///
+    /// # Errors
+    /// If it is not loaded.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.program()?.fd()?.as_fd())
+    }
+
+    fn program(&self) -> Result<&Xdp> {
+        Ok(self.object.program(PROGRAM).context("no program in the object")?.try_into()?)
+    }
+}
+
+fn fill_own_addresses(object: &mut Ebpf, own: &[Address]) -> Result<()> {
+    let map = object.map_mut("own_addresses").context("no map named own_addresses")?;
+    let mut map = Array::<_, OwnBucket>::try_from(map)?;
+    let mut buckets: Vec<_> = (0..BUCKETS).map(empty_bucket).collect();
+    for address in own {
+        let room = put(&mut buckets[bucket_of(address.halves()) as usize], *address);
+        anyhow::ensure!(room, "five addresses in one bucket");
+    }
+    for (index, bucket) in (0..).zip(buckets) {
+        map.set(index, bucket, 0)?;
+    }
+    Ok(())
+}
+
+fn boot_nanos() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+const PROGRAM: &str = "siglatch";
+
+/// `linux/bpf.h`, `enum xdp_action`.
+pub const XDP_DROP: u32 = 1;
+/// `linux/bpf.h`, `enum xdp_action`.
+pub const XDP_PASS: u32 = 2;
