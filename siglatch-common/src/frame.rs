@@ -138,11 +138,7 @@ fn read_v4(frame: &impl Frame, at: usize) -> Option<Seen> {
     if header < V4_LEN || flags_and_offset & V4_OFFSET != 0 {
         return Some(Seen::NotUdp);
     }
-    let ip = Ip {
-        at,
-        version: Version::V4,
-        fragment: flags_and_offset & V4_MORE_FRAGMENTS != 0,
-    };
+    let ip = Ip { at, version: Version::V4, fragment: flags_and_offset & V4_MORE_FRAGMENTS != 0 };
     read_udp(frame, at + header, ip)
 }
 

@@ -69,7 +69,8 @@ impl PortList {
     pub const CAPACITY: usize = 16;
 
     /// No knock port.
-    pub const EMPTY: Self = Self { rules: [PortRule { port: 0, length: 0, wire: 0, reserved: [0; 3] }; Self::CAPACITY] };
+    pub const EMPTY: Self =
+        Self { rules: [PortRule { port: 0, length: 0, wire: 0, reserved: [0; 3] }; Self::CAPACITY] };
 
     /// The list of these rules; those beyond the capacity are left out.
     #[must_use]

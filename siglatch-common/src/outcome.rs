@@ -91,16 +91,22 @@ outcomes! {
 }
 
 impl Counters {
+    /// Counters that hold what `count` says of each outcome.
+    #[must_use]
+    pub fn from_fn(count: impl FnMut(Outcome) -> u64) -> Self {
+        zerocopy::transmute!(Outcome::ALL.map(count))
+    }
+
     /// The sum over CPUs, outcome by outcome. Saturates.
     #[must_use]
-    pub fn sum<'a>(per_cpu: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut total = [0_u64; COUNT];
-        for counters in per_cpu {
-            for (sum, outcome) in total.iter_mut().zip(Outcome::ALL) {
-                *sum = sum.saturating_add(counters.of(outcome));
-            }
-        }
-        zerocopy::transmute!(total)
+    pub fn sum(per_cpu: &[Self]) -> Self {
+        Self::from_fn(|outcome| per_cpu.iter().fold(0, |sum, counters| sum.saturating_add(counters.of(outcome))))
+    }
+
+    /// What was counted since `earlier`; nothing where the count has been set back.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self::from_fn(|outcome| self.of(outcome).saturating_sub(earlier.of(outcome)))
     }
 }
 
@@ -112,11 +118,12 @@ mod tests {
     fn an_outcome_indexes_its_own_counter() {
         for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, index);
-            let mut counts = [0_u64; COUNT];
-            counts[index] = 7;
-            let counters: Counters = zerocopy::transmute!(counts);
-            assert_eq!(counters.of(outcome), 7);
-            assert_eq!(Counters::sum([&counters, &counters]).of(outcome), 14);
+            let counters = Counters::from_fn(|of| if of == outcome { 7 } else { 0 });
+            let counts: [u64; COUNT] = zerocopy::transmute!(counters);
+            assert_eq!((counts[index], counters.of(outcome)), (7, 7));
+            let sum = Counters::sum(&[counters, counters]);
+            assert_eq!(sum.of(outcome), 14);
+            assert_eq!(sum.since(&counters), counters);
         }
     }
 }

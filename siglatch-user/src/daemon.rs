@@ -11,11 +11,14 @@ mod judge;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use siglatch_common::layout::PortRule;
+use siglatch_common::outcome::{Counters, Fate, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Ingress, Settings};
@@ -97,7 +100,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             let own = network.own_addresses().await?;
             let (shield, candidates) = loaded.attach(&xdp, &own, &network).await?;
             tasks.spawn(feed(candidates, Arc::clone(&pool)));
-            tasks.spawn(follow_addresses(shield, network));
+            tasks.spawn(mind_shield(shield, network));
         }
         (_, _) => {
             let counts = Arc::new(Counts::default());
@@ -106,6 +109,7 @@ pub async fn run(settings: Settings) -> Result<()> {
                     tasks.spawn(listen(socket, Arc::clone(&pool)));
                 }
             }
+            tasks.spawn(mind_sockets(counts));
             warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
         }
     }
@@ -149,13 +153,49 @@ async fn listen(socket: KnockSocket, pool: Arc<KeyPool>) -> Result<()> {
     }
 }
 
-/// Keeps the filter's list of this host's addresses true.
-async fn follow_addresses(mut shield: Shield, mut network: Network) -> Result<()> {
+/// Keeps the filter's list of this host's addresses true, and tells what it has dropped.
+async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
+    let mut told = shield.counters()?;
+    let mut minute = interval_at(Instant::now() + TELLING, TELLING);
     loop {
-        network.changed().await?;
-        let own = network.own_addresses().await?;
-        shield.set_own_addresses(&own)?;
-        debug!(addresses = own.len(), "this host's addresses have changed");
+        tokio::select! {
+            changed = network.changed() => {
+                changed?;
+                let own = network.own_addresses().await?;
+                shield.set_own_addresses(&own)?;
+                debug!(addresses = own.len(), "this host's addresses have changed");
+            }
+            _ = minute.tick() => {
+                let now = shield.counters()?;
+                tell_drops(&now.since(&told));
+                told = now;
+            }
+        }
+    }
+}
+
+/// Tells what the sockets' filter has dropped.
+async fn mind_sockets(counts: Arc<Counts>) -> Result<()> {
+    let mut told = counts.counters();
+    let mut minute = interval_at(Instant::now() + TELLING, TELLING);
+    loop {
+        minute.tick().await;
+        let now = counts.counters();
+        tell_drops(&now.since(&told));
+        told = now;
+    }
+}
+
+/// One line, however many there were.
+fn tell_drops(counters: &Counters) {
+    let dropped =
+        Outcome::ALL.into_iter().filter(|outcome| outcome.fate() == Fate::Drop && *outcome != Outcome::Submitted);
+    let reasons: Vec<_> = dropped
+        .filter(|outcome| counters.of(*outcome) > 0)
+        .map(|outcome| format!("{}={}", outcome.label(), counters.of(outcome)))
+        .collect();
+    if !reasons.is_empty() {
+        info!(reasons = reasons.join(" "), "datagrams dropped by the filter");
     }
 }
 
@@ -201,6 +241,9 @@ fn tell_recovery(recovery: Recovery) {
         }
     }
 }
+
+/// How often totals are told.
+const TELLING: Duration = Duration::from_secs(60);
 
 /// The signals that end the daemon.
 struct Stop {

@@ -135,7 +135,7 @@ impl Subject {
     pub fn counters(&self) -> Result<Counters> {
         let counters =
             PerCpuArray::<_, Counters>::try_from(self.object.map("counters").context("no map named counters")?)?;
-        Ok(Counters::sum(counters.get(&0, 0)?.iter()))
+        Ok(Counters::sum(&counters.get(&0, 0)?))
     }
 
     /// The loaded program's descriptor.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use siglatch_common::address::{Address, Halves};
 use siglatch_common::filter::{self, Arrival, Host};
 use siglatch_common::layout::{Candidate, PortRule};
-use siglatch_common::outcome::Outcome;
+use siglatch_common::outcome::{Counters, Outcome};
 use thiserror::Error;
 use tokio::net::UdpSocket;
 
@@ -42,10 +42,10 @@ pub struct SocketError {
 }
 
 impl Counts {
-    /// The count of one outcome.
+    /// The counts, as they stand.
     #[must_use]
-    pub fn of(&self, outcome: Outcome) -> u64 {
-        self.0[outcome as usize].load(Ordering::Relaxed)
+    pub fn counters(&self) -> Counters {
+        Counters::from_fn(|outcome| self.0[outcome as usize].load(Ordering::Relaxed))
     }
 
     fn count(&self, outcome: Outcome) {

@@ -130,7 +130,7 @@ impl Shield {
     /// If the kernel does not let the map be read.
     pub fn counters(&self) -> Result<Counters, XdpError> {
         let per_cpu = self.counters.get(&0, 0).map_err(XdpError::map("counters"))?;
-        Ok(Counters::sum(per_cpu.iter()))
+        Ok(Counters::sum(&per_cpu))
     }
 }
 

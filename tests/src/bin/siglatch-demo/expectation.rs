@@ -9,7 +9,7 @@ use siglatch_client::knocker::{Keys, Knock, datagram};
 use siglatch_common::seal::{HmacKey, ServerPublicKey};
 use siglatch_common::wire::v1::{ActionId, Payload, UserId};
 use siglatch_tests::probe::Probe;
-use siglatch_tests::process::Process;
+use siglatch_tests::process::{Process, wait_until};
 
 use crate::commands::Desk;
 use crate::town::Host;
@@ -64,7 +64,8 @@ pub(crate) fn refused(daemon: &Process, source: IpAddr, reason: &str, act: impl 
     act()?;
     let (source, reason) = (format!("source={source} "), format!("reason=\"{reason}\""));
     let is_refusal = |line: &str| line.contains("knock refused") && line.contains(&source) && line.contains(&reason);
-    daemon.wait_until(&reason, |said| said.get(before..).unwrap_or_default().lines().any(is_refusal))?;
+    let says_so = || daemon.said().get(before..).unwrap_or_default().lines().any(is_refusal);
+    ensure!(wait_until(PATIENCE, says_so), "the daemon does not say that it refuses {source}{reason}");
     Ok(())
 }
 

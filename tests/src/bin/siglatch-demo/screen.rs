@@ -84,7 +84,9 @@ impl Screen {
                 Some(value)
             }
             Err(error) => {
-                say!("  {} {claim:CLAIM$}  {}", self.paint(RED, "✗"), self.paint(RED, &format!("{error:#}")));
+                let error = format!("{error:#}");
+                let error = self.paint(RED, error.lines().next().unwrap_or_default());
+                say!("  {} {claim:CLAIM$}  {error}", self.paint(RED, "✗"));
                 self.wrong.push(claim.to_owned());
                 None
             }
@@ -99,6 +101,11 @@ impl Screen {
     /// Shows a command and what it prints, as they are.
     pub(crate) fn transcript(&self, command: &str, output: &str) {
         say!("\n{} {}\n{}", self.paint(FAINT, "$"), self.paint(BOLD, command), output.trim_end());
+    }
+
+    /// Whether every line was so, up to here.
+    pub(crate) fn all_so(&self) -> bool {
+        self.wrong.is_empty()
     }
 
     /// The last words; true if every line was so.

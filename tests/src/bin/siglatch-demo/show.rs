@@ -246,7 +246,9 @@ impl Play<'_> {
         {
             screen.transcript(command, &desk.types(command, gateway)?);
         }
-        drop(daemon);
+        if !screen.all_so() {
+            screen.transcript("the daemon's log", &daemon.said());
+        }
         Ok(())
     }
 }
