@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, info, warn};
 
-use crate::config::{Ingress, Settings};
+use crate::config::{self, Ingress, Settings};
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::KeyPool;
@@ -110,6 +110,9 @@ pub async fn run(settings: Settings) -> Result<()> {
                 }
             }
             tasks.spawn(mind_sockets(counts));
+            for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
+                warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
+            }
             warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
         }
     }

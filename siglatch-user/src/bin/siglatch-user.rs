@@ -96,8 +96,10 @@ fn ingress(configured: Ingress, options: &Options) -> Ingress {
 }
 
 fn detach(settings: &Settings) -> anyhow::Result<()> {
-    let Ingress::Xdp(xdp) = &settings.ingress else {
-        anyhow::bail!("the ingress is a socket: nothing is attached");
+    let xdp = match &settings.ingress {
+        Ingress::Xdp(xdp) => xdp,
+        // What an earlier daemon with XDP has left.
+        Ingress::Socket => &Xdp::default(),
     };
     let interfaces = edge::xdp::detach(xdp)?;
     if interfaces.is_empty() {

@@ -49,7 +49,7 @@ pub enum XdpError {
     },
     /// Somebody else's program is attached.
     #[error(
-        "another XDP program{program} is attached to {interface}: remove it with `ip link set dev {interface} xdp off` (or `bpftool net detach xdp dev {interface}`, or by stopping its owner), or use --ingress socket"
+        "another XDP program{program} is attached to {interface}: remove it with `ip link set dev {interface} xdp off` (or `bpftool net detach xdp dev {interface}`, or, if a link holds it, by stopping its owner), or use --ingress socket"
     )]
     Occupied {
         /// Where.

@@ -134,6 +134,14 @@ impl Shield {
     }
 }
 
+/// The interfaces that an earlier daemon has left the program on.
+///
+/// # Errors
+/// [`XdpError`] if the pin folder cannot be read.
+pub fn attached(settings: &config::Xdp) -> Result<Vec<String>, XdpError> {
+    Pins::at(&settings.pin_dir).linked_interfaces()
+}
+
 /// Detaches the program from every interface and removes all pins. Says for each interface that it did.
 ///
 /// # Errors

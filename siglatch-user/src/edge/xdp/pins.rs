@@ -104,7 +104,8 @@ impl Pins {
         Ok(interfaces)
     }
 
-    fn linked_interfaces(&self) -> Result<Vec<String>, XdpError> {
+    /// The interfaces that a pinned link stands for.
+    pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, XdpError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
