@@ -7,6 +7,7 @@
 //! ```
 
 mod judge;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -24,7 +25,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::{self, Ingress, Settings};
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
-use crate::edge::key_pool::KeyPool;
+use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Counts, KnockSocket};
@@ -140,18 +141,20 @@ pub async fn run(settings: Settings) -> Result<()> {
 /// Brings candidates from the ring to the pool. A place is taken first: what finds none waits in the ring, and what
 /// finds no room there is dropped by the kernel, and counted.
 async fn feed(mut candidates: Candidates, pool: Arc<KeyPool>) -> Result<()> {
+    let mut places = Places::default();
     loop {
-        let place = pool.place().await;
+        let place = pool.one_of(&mut places).await;
         let candidate = candidates.next().await.context("the ring of candidates")?;
         pool.submit(candidate, place);
     }
 }
 
-/// Brings datagrams from one socket to the pool, in the same way.
+/// Brings datagrams from one socket to the pool. Here the datagram is taken first: many sockets that hold a place each
+/// and have nothing to put there would leave none to the one that has.
 async fn listen(socket: KnockSocket, pool: Arc<KeyPool>) -> Result<()> {
     loop {
-        let place = pool.place().await;
         let candidate = socket.next().await.context("a knock socket")?;
+        let place = pool.place().await;
         pool.submit(candidate, place);
     }
 }

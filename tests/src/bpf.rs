@@ -4,9 +4,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::{Ebpf, EbpfLoader};
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 use siglatch_common::address::Address;

@@ -1,6 +1,10 @@
 //! What the suites, the demonstration and the measurements stand on: frames, the program under test, namespaces.
 //! Never judges siglatch itself: the suites do.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test harness is made of files, clocks and processes")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test harness is made of files, clocks and processes"
+)]
 
 pub mod bpf;
 pub mod capture;

@@ -25,54 +25,24 @@ fn an_import_is_private_whole_and_never_overwrites_by_itself() {
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert!(
-        out.stderr().contains(&format!("delete it (rm {file})")),
-        "{out:?}"
-    );
+    assert!(out.stderr().contains(&format!("delete it (rm {file})")), "{out:?}");
     assert_eq!(fs::read_to_string(home.profile("home")).unwrap(), text);
     assert_eq!(home.mode("home.toml"), 0o600);
     assert_eq!(home.mode(""), 0o700);
-    assert_eq!(
-        fs::read_dir(home.profile("home").parent().unwrap())
-            .unwrap()
-            .count(),
-        1,
-        "nothing is left behind"
-    );
+    assert_eq!(fs::read_dir(home.profile("home").parent().unwrap()).unwrap().count(), 1, "nothing is left behind");
 
-    home.fails(
-        &["import", &file],
-        &["there is a profile \"home\" already", "--force", "--name"],
-    );
-    let changed = home.write(
-        "alice.toml",
-        text.replace("62201", "62202").as_bytes(),
-        0o644,
-    );
+    home.fails(&["import", &file], &["there is a profile \"home\" already", "--force", "--name"]);
+    let changed = home.write("alice.toml", text.replace("62201", "62202").as_bytes(), 0o644);
     let out = home.run(&["import", &changed, "--force"]);
     assert_eq!(out.code(), 0, "{out:?}");
     if cfg!(unix) {
-        assert!(
-            out.stderr().contains("others can read it (mode 0644)"),
-            "{out:?}"
-        );
+        assert!(out.stderr().contains("others can read it (mode 0644)"), "{out:?}");
     }
-    assert!(
-        fs::read_to_string(home.profile("home"))
-            .unwrap()
-            .contains("62202")
-    );
+    assert!(fs::read_to_string(home.profile("home")).unwrap().contains("62202"));
 
     assert_eq!(home.run(&["import", &file, "--name", "office"]).code(), 0);
-    assert!(
-        home.run(&["list"])
-            .stdout()
-            .contains("office: 127.0.0.1:62202")
-    );
-    assert_eq!(
-        home.run(&["import", &file, "--name", "../office"]).code(),
-        2
-    );
+    assert!(home.run(&["list"]).stdout().contains("office: 127.0.0.1:62202"));
+    assert_eq!(home.run(&["import", &file, "--name", "../office"]).code(), 2);
 }
 
 #[test]
@@ -85,18 +55,10 @@ fn an_import_reads_standard_input() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(enrolment(|_| {}).as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(enrolment(|_| {}).as_bytes()).unwrap();
     let out = Ran(child.wait_with_output().unwrap());
     let record: serde_json::Value = serde_json::from_str(&out.stdout()).unwrap();
-    assert_eq!(
-        (&record["event"], &record["gateway"]),
-        (&"imported".into(), &"home".into())
-    );
+    assert_eq!((&record["event"], &record["gateway"]), (&"imported".into(), &"home".into()));
     assert_eq!(out.stderr(), "");
     assert!(home.profile("home").exists());
 }
@@ -112,22 +74,14 @@ fn an_unsound_file_is_not_imported_and_every_flaw_is_named() {
     let file = home.write("alice.toml", unsound.as_bytes(), 0o600);
     home.fails(
         &["import", &file],
-        &[
-            "is no sound enrolment file",
-            "line 4, column 8: a port",
-            "this siglatch knows the wires",
-            "64 hex digits",
-        ],
+        &["is no sound enrolment file", "line 4, column 8: a port", "this siglatch knows the wires", "64 hex digits"],
     );
     home.fails(&["import", &file, "--json"], &["column"]);
     let file = home.write("alice.toml", b"[user\n", 0o600);
     home.fails(&["import", &file], &["line 1", "not TOML"]);
     let file = home.write("alice.toml", b"\xff\xfe", 0o600);
     home.fails(&["import", &file], &["is no text"]);
-    home.fails(
-        &["import", "missing.toml"],
-        &["cannot read missing.toml", "check the path"],
-    );
+    home.fails(&["import", "missing.toml"], &["cannot read missing.toml", "check the path"]);
     assert!(!home.profile("home").exists());
 }
 
@@ -142,11 +96,7 @@ fn one_broken_profile_does_not_hide_the_others() {
     home.write("siglatch/notes.txt", b"", 0o600);
 
     let out = home.run(&["list"]);
-    assert!(
-        out.stdout()
-            .starts_with("home: 127.0.0.1:62201, sealed, as alice (user 7)\n"),
-        "{out:?}"
-    );
+    assert!(out.stdout().starts_with("home: 127.0.0.1:62201, sealed, as alice (user 7)\n"), "{out:?}");
     for part in ["broken.toml is no sound enrolment file", "not a name.toml"] {
         assert!(out.stderr().contains(part), "{part}: {out:?}");
     }
@@ -154,10 +104,7 @@ fn one_broken_profile_does_not_hide_the_others() {
     assert_eq!(out.code(), 1);
     if cfg!(unix) {
         assert!(out.stderr().contains("chmod 600"), "{out:?}");
-        home.fails(
-            &["knock", "open", "ssh"],
-            &["others can read it (mode 0640)", "chmod 600"],
-        );
+        home.fails(&["knock", "open", "ssh"], &["others can read it (mode 0640)", "chmod 600"]);
     }
 
     let out = home.run(&["list", "--json"]);
@@ -191,20 +138,11 @@ fn a_new_key_is_private_and_never_takes_another_ones_place() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    home.fails(
-        &["keygen", "--out", &path],
-        &["exists, and keys are never overwritten"],
-    );
+    home.fails(&["keygen", "--out", &path], &["exists, and keys are never overwritten"]);
     assert_eq!(fs::read(&path).unwrap(), key);
-    home.fails(
-        &["keygen", "--out", &home.path("no/such/folder")],
-        &["cannot write", "check the path"],
-    );
+    home.fails(&["keygen", "--out", &home.path("no/such/folder")], &["cannot write", "check the path"]);
 
     let shown = home.run(&["keygen", "--out", "-"]).stdout();
     assert!(HmacKey::parse(shown.as_bytes()).is_ok());
@@ -215,26 +153,16 @@ fn a_new_key_is_private_and_never_takes_another_ones_place() {
 fn the_profile_folder_is_below_home_unless_the_user_says_otherwise() {
     let home = Home::with_profile(|_| {});
     fs::create_dir(home.0.path().join(".config")).unwrap();
-    fs::rename(
-        home.0.path().join("siglatch"),
-        home.0.path().join(".config/siglatch"),
-    )
-    .unwrap();
+    fs::rename(home.0.path().join("siglatch"), home.0.path().join(".config/siglatch")).unwrap();
     assert_eq!(home.run(&["list"]).stdout(), "");
     for ignored in [None, Some("relative/path")] {
         let mut command = home.command(&["list"]);
-        command
-            .env_remove("XDG_CONFIG_HOME")
-            .env("HOME", home.0.path());
+        command.env_remove("XDG_CONFIG_HOME").env("HOME", home.0.path());
         if let Some(ignored) = ignored {
             command.env("XDG_CONFIG_HOME", ignored);
         }
         if cfg!(unix) {
-            assert!(
-                Ran(command.output().unwrap())
-                    .stdout()
-                    .starts_with("home: ")
-            );
+            assert!(Ran(command.output().unwrap()).stdout().starts_with("home: "));
         }
     }
 }

@@ -5,60 +5,22 @@ use super::stage::{Home, KEY, server_pem};
 #[test]
 fn what_is_not_known_is_said_with_what_is() {
     let home = Home::with_profile(|_| {});
-    home.fails(
-        &["knock", "hme", "ssh"],
-        &[
-            "no profile \"hme\"",
-            "did you mean home?",
-            "siglatch import FILE",
-        ],
-    );
-    home.fails(
-        &["knock", "home", "shs"],
-        &[
-            "no action \"shs\"",
-            "did you mean ssh?",
-            "claimed, matched, ssh",
-        ],
-    );
-    home.fails(
-        &["sequence", "home", "valt"],
-        &["no sequence \"valt\"", "did you mean vault?", "--steps"],
-    );
-    home.fails(
-        &["sequence", "home", "--steps", "ssh,nothing"],
-        &["no action \"nothing\""],
-    );
-    Home::empty().fails(
-        &["knock", "home", "ssh"],
-        &[
-            "no profile \"home\"",
-            "there are no profiles",
-            "siglatch import FILE",
-        ],
-    );
+    home.fails(&["knock", "hme", "ssh"], &["no profile \"hme\"", "did you mean home?", "siglatch import FILE"]);
+    home.fails(&["knock", "home", "shs"], &["no action \"shs\"", "did you mean ssh?", "claimed, matched, ssh"]);
+    home.fails(&["sequence", "home", "valt"], &["no sequence \"valt\"", "did you mean vault?", "--steps"]);
+    home.fails(&["sequence", "home", "--steps", "ssh,nothing"], &["no action \"nothing\""]);
+    Home::empty()
+        .fails(&["knock", "home", "ssh"], &["no profile \"home\"", "there are no profiles", "siglatch import FILE"]);
 }
 
 #[test]
 fn what_cannot_be_sent_is_said_with_the_way_out() {
     let home = Home::with_profile(|_| {});
     let long = "x".repeat(200);
-    home.fails(
-        &["knock", "home", "ssh", "--payload", &long],
-        &["1 bytes too long", "199", "shorten --payload"],
-    );
-    home.fails(
-        &["knock", "home", "ssh", "--ttl", "1m", "--payload", "ttl=2m"],
-        &["already has the word ttl="],
-    );
-    home.fails(
-        &["knock", "home", "ssh", "-6"],
-        &["no IPv6 address, only 127.0.0.1", "drop -6"],
-    );
-    home.fails(
-        &["knock", "home", "ssh", "--bind", "::1"],
-        &["no IPv6 address, only 127.0.0.1", "--bind"],
-    );
+    home.fails(&["knock", "home", "ssh", "--payload", &long], &["1 bytes too long", "199", "shorten --payload"]);
+    home.fails(&["knock", "home", "ssh", "--ttl", "1m", "--payload", "ttl=2m"], &["already has the word ttl="]);
+    home.fails(&["knock", "home", "ssh", "-6"], &["no IPv6 address, only 127.0.0.1", "drop -6"]);
+    home.fails(&["knock", "home", "ssh", "--bind", "::1"], &["no IPv6 address, only 127.0.0.1", "--bind"]);
     home.fails(
         &["knock", "home", "ssh", "--host", "gw.invalid"],
         &["\"gw.invalid\" cannot be found", "--host 192.0.2.1"],
@@ -90,14 +52,7 @@ fn a_command_line_that_is_wrong_ends_in_2() {
         assert_eq!(home.run(line).code(), 0, "{line:?}");
     }
     let out = home.run(&["knock"]).stderr();
-    for option in [
-        "--host",
-        "--hmac-key",
-        "--server-key",
-        "--user-id",
-        "--action-id",
-        "siglatch knock",
-    ] {
+    for option in ["--host", "--hmac-key", "--server-key", "--user-id", "--action-id", "siglatch knock"] {
         assert!(out.contains(option), "{option}: {out}");
     }
 }
@@ -125,31 +80,13 @@ fn keys_that_others_can_read_are_refused_and_unsound_ones_named() {
     };
     let server_key = home.write("server.pub.pem", server_pem(), 0o644);
     if cfg!(unix) {
-        home.fails(
-            &line(&key, &server_key),
-            &[
-                "others can read it (mode 0644)",
-                &format!("chmod 600 {key}"),
-            ],
-        );
+        home.fails(&line(&key, &server_key), &["others can read it (mode 0644)", &format!("chmod 600 {key}")]);
     }
     let zero = home.write("zero.key", [0; 32], 0o600);
-    home.fails(
-        &line(&zero, &server_key),
-        &["is no HMAC key: all zero", "siglatch keygen"],
-    );
+    home.fails(&line(&zero, &server_key), &["is no HMAC key: all zero", "siglatch keygen"]);
     let short = home.write("short.key", [1; 31], 0o600);
-    home.fails(
-        &line(&short, &server_key),
-        &["neither 32 raw bytes nor 64 hex digits"],
-    );
+    home.fails(&line(&short, &server_key), &["neither 32 raw bytes nor 64 hex digits"]);
     let sound = home.write("sound.key", KEY.as_bytes(), 0o600);
-    home.fails(
-        &line(&sound, &sound),
-        &["is no server key", "BEGIN PUBLIC KEY"],
-    );
-    home.fails(
-        &line(&sound, "missing.pem"),
-        &["cannot read missing.pem", "check the path"],
-    );
+    home.fails(&line(&sound, &sound), &["is no server key", "BEGIN PUBLIC KEY"]);
+    home.fails(&line(&sound, "missing.pem"), &["cannot read missing.pem", "check the path"]);
 }

@@ -63,19 +63,13 @@ impl Home {
 
     pub(super) fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_siglatch"));
-        command
-            .args(args)
-            .env("XDG_CONFIG_HOME", self.0.path())
-            .current_dir(self.0.path());
+        command.args(args).env("XDG_CONFIG_HOME", self.0.path()).current_dir(self.0.path());
         command
     }
 
     pub(super) fn run(&self, args: &[impl AsRef<OsStr>]) -> Ran {
         let ran = Ran(self.command(args).output().unwrap());
-        assert!(
-            !ran.stderr().contains(&KEY[..16]),
-            "a key was printed: {ran:?}"
-        );
+        assert!(!ran.stderr().contains(&KEY[..16]), "a key was printed: {ran:?}");
         ran
     }
 
@@ -83,11 +77,7 @@ impl Home {
         let out = self.run(args);
         assert_eq!(out.code(), 1, "{out:?}");
         for word in words {
-            assert!(
-                format!("{}{}", out.stdout(), out.stderr()).contains(word),
-                "{word}: {}",
-                out.stderr()
-            );
+            assert!(format!("{}{}", out.stdout(), out.stderr()).contains(word), "{word}: {}", out.stderr());
         }
     }
 }
@@ -114,9 +104,7 @@ pub(super) struct Gateway(UdpSocket);
 impl Gateway {
     pub(super) fn listen(address: &str) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         Self(socket)
     }
 
@@ -133,10 +121,7 @@ impl Gateway {
     pub(super) fn opened(&self) -> (Packet, usize) {
         let datagram = self.datagram();
         let opened = SERVER.decrypt(Pkcs1v15Encrypt, &datagram).unwrap();
-        (
-            Packet::decode(&opened.try_into().unwrap()).unwrap(),
-            datagram.len(),
-        )
+        (Packet::decode(&opened.try_into().unwrap()).unwrap(), datagram.len())
     }
 
     /// Datagrams that came and were not looked at.
@@ -158,17 +143,11 @@ pub(super) fn assert_authentic(packet: &Packet) {
 }
 
 pub(super) fn server_pem() -> String {
-    SERVER
-        .to_public_key()
-        .to_public_key_pem(LineEnding::LF)
-        .unwrap()
+    SERVER.to_public_key().to_public_key_pem(LineEnding::LF).unwrap()
 }
 
 pub(super) fn enrolment(change: impl FnOnce(&mut Enrolment)) -> String {
-    let action = |id, source: Option<&str>| EnrolledAction {
-        id,
-        source: source.map(str::to_owned),
-    };
+    let action = |id, source: Option<&str>| EnrolledAction { id, source: source.map(str::to_owned) };
     let mut enrolment = Enrolment {
         siglatch: 1,
         gateway: "home".to_owned(),
@@ -176,11 +155,7 @@ pub(super) fn enrolment(change: impl FnOnce(&mut Enrolment)) -> String {
         port: 62201,
         wire: "sealed".to_owned(),
         server_key: server_pem(),
-        user: EnrolledUser {
-            name: "alice".to_owned(),
-            id: 7,
-            key: KEY.to_owned(),
-        },
+        user: EnrolledUser { name: "alice".to_owned(), id: 7, key: KEY.to_owned() },
         action: [
             ("ssh", action(1, None)),
             ("matched", action(2, Some("match"))),
@@ -188,11 +163,7 @@ pub(super) fn enrolment(change: impl FnOnce(&mut Enrolment)) -> String {
         ]
         .map(|(name, action)| (name.to_owned(), action))
         .into(),
-        sequence: [(
-            "vault".to_owned(),
-            ["ssh", "matched", "claimed"].map(str::to_owned).into(),
-        )]
-        .into(),
+        sequence: [("vault".to_owned(), ["ssh", "matched", "claimed"].map(str::to_owned).into())].into(),
     };
     change(&mut enrolment);
     toml::to_string(&enrolment).unwrap()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use siglatch_common::units::{Boot, Wall};
 use tracing::{debug, error, info, warn};
 
+use super::turns::Turns;
 use crate::causes::with_causes;
 use crate::edge::clock;
 use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
@@ -27,6 +28,7 @@ pub(super) enum Input {
 
 /// Gate, disk and firewall, in one hand.
 pub(super) struct Judge {
+    turns: Turns<Box<Answer>>,
     gate: Gate,
     store: NonceStore,
     firewall: Firewall,
@@ -45,7 +47,7 @@ struct Tally {
 
 impl Judge {
     pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall) -> Self {
-        Self { gate, store, firewall, repair: None, lease: None, tally: Tally::default() }
+        Self { turns: Turns::new(), gate, store, firewall, repair: None, lease: None, tally: Tally::default() }
     }
 
     /// Judges until told to stop.
@@ -84,7 +86,12 @@ impl Judge {
     /// Takes one input; false if it was the last.
     fn take(&mut self, input: Input) -> bool {
         match input {
-            Input::Answer(answer) => self.judge(*answer),
+            Input::Answer(answer) => {
+                self.turns.put(answer.number, answer);
+                while let Some(answer) = self.turns.take() {
+                    self.judge(*answer);
+                }
+            }
             Input::FirewallChanged(change) => {
                 debug!(?change, "somebody else has changed the firewall");
                 self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
