@@ -82,6 +82,22 @@ fn knocks_sent_while_no_daemon_runs_wait_for_the_next() -> Result<()> {
 }
 
 #[test]
+fn a_copy_that_waits_behind_its_original_gains_nothing() -> Result<()> {
+    let mut stage = Stage::new()?;
+    for _ in 0..5 {
+        stage.daemon.kill()?;
+        let (owner, thief) = (stage.newcomer()?, stage.newcomer()?);
+        let knock = sealed(&knock(OPEN))?;
+        stage.send(&knock, owner)?;
+        stage.send(&knock, thief)?;
+        stage.daemon = stage.gateway.start()?;
+        stage.opens(owner)?;
+        stage.is_shut(thief)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn the_running_daemon_gives_way_to_a_second_one() -> Result<()> {
     let mut stage = Stage::new()?;
     let second = stage.gateway.start()?;
