@@ -109,8 +109,10 @@ fn try_read(frame: &impl Frame) -> Option<Seen> {
     let mut at = ETHERNET_LEN;
     let mut kind = u16::from_be_bytes(frame.array(12)?);
     // What most frames are is asked first.
-    if kind == ETHERTYPE_IPV4 {
-        return read_v4(frame, at);
+    match kind {
+        ETHERTYPE_IPV4 => return read_v4(frame, at),
+        ETHERTYPE_IPV6 => return read_v6(frame, at),
+        _ => {}
     }
     if is_vlan(kind) {
         kind = u16::from_be_bytes(frame.array(at + 2)?);
