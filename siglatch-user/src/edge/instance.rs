@@ -69,6 +69,7 @@ impl Instance {
         while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder =
                 fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw);
+            let holder = holder.filter(|holder| is_daemon(*holder));
             if asked != holder
                 && let Some(holder) = holder
             {
@@ -86,6 +87,14 @@ impl Instance {
         lock.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(error)?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// Whether that process is one of ours. The lock is had a moment before the pid is written; until then the file names
+/// an earlier holder, whose number may be anybody's by now.
+fn is_daemon(pid: Pid) -> bool {
+    let ours = fs::read_to_string("/proc/self/comm");
+    let theirs = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
 /// How long the other one may take to end.
