@@ -19,7 +19,7 @@ use crate::edge::files;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   siglatchctl user add alice
-  siglatchctl user add bob --actions ssh,db --out /root/bob.siglatch")]
+  siglatchctl user add bob --actions ssh,db --out bob.siglatch")]
 pub(in crate::ctl) struct Add {
     /// Who: 1 to 32 of A-Z a-z 0-9 . _ -
     name: String,

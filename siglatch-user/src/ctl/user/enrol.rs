@@ -13,7 +13,7 @@ use crate::edge::files;
 
 /// Write a user's file to hand over again: after a change, or for a second machine.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  siglatchctl user enrol alice --out /root/alice.siglatch")]
+#[command(after_help = "Example:\n  siglatchctl user enrol alice --out alice.siglatch")]
 pub(in crate::ctl) struct Enrol {
     /// Who
     name: String,
