@@ -1,13 +1,15 @@
 //! The daemon's command line: reads the configuration, and runs it. Never decides about a knock.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use siglatch_user::config::{Given, Ingress, Settings, Xdp};
 use siglatch_user::ctl::check::{Shape, check};
-use siglatch_user::ctl::{Failure, load::load};
+use siglatch_user::ctl::{
+    Failure,
+    load::{is_coloured, load},
+};
 use siglatch_user::{daemon, edge};
 use tracing_subscriber::EnvFilter;
 
@@ -114,11 +116,10 @@ fn detach(settings: &Settings) -> anyhow::Result<()> {
 fn start_log(level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| anyhow::anyhow!("--log {level}: {error}; say error, warn, info, debug or trace"))?;
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(colours)
+        .with_ansi(is_coloured())
         .with_target(false)
         .init();
     Ok(())

@@ -98,8 +98,13 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// How reports look on standard error.
 pub(super) fn style() -> Style {
-    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    if coloured { Style::Coloured } else { Style::Plain }
+    if is_coloured() { Style::Coloured } else { Style::Plain }
+}
+
+/// Whether standard error is a terminal, and nobody objects to colours (<https://no-color.org>).
+#[must_use]
+pub fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// `sysexits.h`: something was found in an unconfigured or misconfigured state.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, Map, MapData};
 use siglatch_common::address::Address;
 use siglatch_common::layout::OwnBucket;
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, empty_bucket, put};
@@ -17,8 +17,9 @@ pub(super) struct OwnAddresses {
 }
 
 impl OwnAddresses {
-    pub(super) const fn new(map: Array<MapData, OwnBucket>) -> Self {
-        Self { map, written: None }
+    pub(super) fn new(map: Map) -> Result<Self, XdpError> {
+        let map = Array::try_from(map).map_err(XdpError::map("own_addresses"))?;
+        Ok(Self { map, written: None })
     }
 
     /// Makes the map hold exactly these, and returns those that find no room.

@@ -7,7 +7,7 @@ mod ground;
 mod pins;
 mod ring;
 
-use aya::maps::{Array, MapData, PerCpuArray};
+use aya::maps::{MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use siglatch_common::address::Address;
@@ -89,7 +89,7 @@ impl Loaded {
         network: &Network,
     ) -> Result<(Shield, Candidates), XdpError> {
         let mut shield = Shield {
-            own: OwnAddresses::new(array(&mut self.ebpf, "own_addresses")?),
+            own: OwnAddresses::new(take(&mut self.ebpf, "own_addresses")?)?,
             counters: PerCpuArray::try_from(take(&mut self.ebpf, "counters")?).map_err(XdpError::map("counters"))?,
         };
         shield.set_own_addresses(own)?;
@@ -157,8 +157,4 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, XdpError> {
     ebpf.take_map(name).ok_or(XdpError::Object(name))
-}
-
-fn array<V: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<Array<MapData, V>, XdpError> {
-    Array::try_from(take(ebpf, name)?).map_err(XdpError::map(name))
 }
