@@ -89,6 +89,13 @@ impl Halves {
         Address { octets: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] }
     }
 
+    /// What one sender can use freely: an IPv4 address, or the /64 of an IPv6 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn origin(self) -> Self {
+        if self.is_v4() { self } else { Self { first: self.first, last: 0 } }
+    }
+
     /// Whether it is an IPv4 address.
     #[inline(always)]
     #[must_use]
@@ -132,7 +139,7 @@ impl fmt::Display for Address {
 }
 
 /// A network in CIDR form, with no bit set behind its prefix.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Network {
     address: Address,
     /// Counted on the 128-bit form: an IPv4 `/24` is 120.
@@ -157,7 +164,40 @@ impl Network {
         mask(address, self.bits) == self.address && self.is_v4() == address.is_v4()
     }
 
-    fn is_v4(&self) -> bool {
+    /// The network of one address.
+    #[must_use]
+    pub const fn of(address: Address) -> Self {
+        Self { address, bits: 128 }
+    }
+
+    /// The network of so many leading bits, counted on the 128-bit form; bits behind them are cleared.
+    #[must_use]
+    pub fn with_bits(address: Address, bits: u8) -> Self {
+        let bits = bits.min(128);
+        Self { address: mask(address, bits), bits }
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Its prefix length, counted on the 128-bit form: an IPv4 `/24` is 120.
+    #[must_use]
+    pub const fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Its address, if it is the network of one.
+    #[must_use]
+    pub fn as_single(&self) -> Option<Address> {
+        (self.bits == 128).then_some(self.address)
+    }
+
+    /// Whether it is a network of IPv4 addresses.
+    #[must_use]
+    pub const fn is_v4(&self) -> bool {
         self.bits >= 96 && self.address.is_v4()
     }
 }
@@ -233,6 +273,20 @@ mod tests {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
         assert_eq!("192.0.2.7".parse::<Network>().unwrap().to_string(), "192.0.2.7/32");
+    }
+
+    #[test]
+    fn a_bare_address_is_shown_without_a_prefix_only_if_asked() {
+        let single: Network = "2001:db8::7".parse().unwrap();
+        assert_eq!(single.as_single(), Some(address("2001:db8::7")));
+        assert_eq!("192.0.2.0/31".parse::<Network>().unwrap().as_single(), None);
+        assert_eq!(Network::with_bits(address("192.0.2.7"), 120).to_string(), "192.0.2.0/24");
+    }
+
+    #[test]
+    fn an_origin_is_an_ipv4_address_or_a_64() {
+        assert_eq!(address("192.0.2.7").halves().origin().address(), address("192.0.2.7"));
+        assert_eq!(address("2001:db8:1:2:3:4:5:6").halves().origin().address(), address("2001:db8:1:2::"));
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub trait Frame {
 
     /// Whether the frame has at least `end` bytes.
     fn reaches(&self, end: usize) -> bool;
+
+    /// The `N` bytes from `at` where they lie, if they lie in one piece that can be read in place.
+    fn block<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
+
+    /// The 8 bytes from `at` as a little-endian number, wherever they lie.
+    fn word(&self, at: usize) -> Option<u64>;
 }
 
 impl Frame for &[u8] {
@@ -19,6 +25,14 @@ impl Frame for &[u8] {
 
     fn reaches(&self, end: usize) -> bool {
         self.len() >= end
+    }
+
+    fn block<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        self.get(at..)?.first_chunk()
+    }
+
+    fn word(&self, at: usize) -> Option<u64> {
+        self.array(at).map(u64::from_le_bytes)
     }
 }
 
@@ -102,6 +116,24 @@ impl Headers {
 #[inline(always)]
 pub fn read(frame: &impl Frame) -> Seen {
     try_read(frame).unwrap_or(Seen::CutShort)
+}
+
+/// Who says to have sent an IP packet, of whatever kind, behind at most two VLAN tags.
+#[inline(always)]
+pub fn source_of(frame: &impl Frame) -> Option<Halves> {
+    let mut at = ETHERNET_LEN;
+    let mut kind = u16::from_be_bytes(frame.array(12)?);
+    for _ in 0..2 {
+        if is_vlan(kind) {
+            kind = u16::from_be_bytes(frame.array(at + 2)?);
+            at += VLAN_LEN;
+        }
+    }
+    match kind {
+        ETHERTYPE_IPV4 => v4_address(frame, at + 12),
+        ETHERTYPE_IPV6 => v6_address(frame, at + 8),
+        _ => None,
+    }
 }
 
 #[inline(always)]

@@ -2,8 +2,12 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::address::Address;
+use crate::address::{Address, Halves, Network};
+use crate::ban::Ban;
+use crate::lane::Lane;
 use crate::outcome::Counters;
+use crate::pace::Pace;
+use crate::siphash::Key;
 use crate::wire::Wire;
 
 /// Asserts size, alignment and every field offset of a map type, at compile time.
@@ -23,7 +27,9 @@ macro_rules! layout {
 }
 
 layout!(Address, size 16, align 8, { octets @ 0 });
-layout!(Counters, size 80, align 8);
+layout!(Counters, size 168, align 8);
+layout!(Ban, size 24, align 8, { until @ 0, hits @ 8, reason @ 16, step @ 20 });
+layout!(Pace, size 16, align 8, { interval_ns @ 0, burst_ns @ 8 });
 
 /// What the bytes of all maps mean: the one value of the map `layout`. Maps pinned by a daemon with another number
 /// are made anew.
@@ -37,7 +43,7 @@ layout!(LayoutVersion, size 4, align 4, { version @ 0 });
 
 impl LayoutVersion {
     /// Raised whenever a field of a map type changes its meaning or place, or an outcome is added or moved.
-    pub const OURS: Self = Self { version: 1 };
+    pub const OURS: Self = Self { version: 2 };
 }
 
 /// What a knock port accepts.
@@ -100,7 +106,102 @@ pub struct OwnBucket {
 }
 layout!(OwnBucket, size 64, align 8, { addresses @ 0 });
 
-/// A datagram worth judging, as it travels through the map `candidates`.
+/// What the filter goes by and what does not change while it runs: the global `TUNING` of the XDP program, written
+/// before it is loaded.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Tuning {
+    /// Offset 0, 16 bytes, native byte order: a random key, so that nobody outside knows who shares a place in
+    /// `buckets`, `copies` and `offenders` with whom.
+    pub spread: [u64; 2],
+    /// Offset 16, 16 bytes: what one source may send; [`Halves::origin`] says what one source is.
+    pub source: Pace,
+    /// Offset 32, 3 × 16 bytes: what each lane takes, in the order of [`Lane::ALL`].
+    pub lanes: [Pace; 3],
+    /// Offset 80, 4 bytes, native byte order: places in `buckets`, a power of two, less one.
+    pub bucket_mask: u32,
+    /// Offset 84, 4 bytes, native byte order: places in `copies`, a power of two, less one; 0 for no detection of copies.
+    pub copy_mask: u32,
+    /// Offset 88, 4 bytes, native byte order: 1 if a ban is for every frame of a source, 0 if for knocks only.
+    pub bans_hosts: u32,
+    /// Offset 92, 4 bytes, zero.
+    pub reserved: u32,
+}
+layout!(Tuning, size 96, align 8, {
+    spread @ 0, source @ 16, lanes @ 32, bucket_mask @ 80, copy_mask @ 84, bans_hosts @ 88, reserved @ 92,
+});
+
+/// An address as the key of the maps `blacklist` and `known`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C, align(8))]
+pub struct Source {
+    /// Offset 0, 16 bytes, network byte order; IPv4 as `::ffff:a.b.c.d`. In `known` an IPv6 address stands for its
+    /// /64, with zeros behind.
+    pub address: [u8; 16],
+}
+layout!(Source, size 16, align 8, { address @ 0 });
+
+/// A network as the key of the maps `blacklist_networks` and `allowlist`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct NetworkKey {
+    /// Offset 0, 4 bytes, native byte order: leading bits that count; an IPv4 `/24` is 120.
+    pub prefix_len: u32,
+    /// Offset 4, 16 bytes, network byte order.
+    pub address: [u8; 16],
+}
+layout!(NetworkKey, size 20, align 4, { prefix_len @ 0, address @ 4 });
+
+/// A source that authenticated lately: a value of the map `known`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Known {
+    /// Offset 0, 8 bytes, native byte order: `CLOCK_BOOTTIME` nanoseconds at which the daemon forgets it.
+    pub until: u64,
+    /// Offset 8, 8 bytes, native byte order: its own token bucket, which it shares with nobody; see [`Pace`].
+    pub bucket: u64,
+}
+layout!(Known, size 16, align 8, { until @ 0, bucket @ 8 });
+
+/// One loaded key of the stamped wire: a value of the map `stamp_keys`, at the index [`crate::stamp::Slot::number`].
+#[derive(Clone, Copy, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct StampKey {
+    /// Offset 0, 8 bytes, native byte order.
+    pub k0: u64,
+    /// Offset 8, 8 bytes, native byte order.
+    pub k1: u64,
+    /// Offset 16, 8 bytes, native byte order: 1 if there is a key here, 0 if no stamp of this slot is valid.
+    pub set: u64,
+}
+layout!(StampKey, size 24, align 8, { k0 @ 0, k1 @ 8, set @ 16 });
+
+/// What has gone through a lane: a value of the map `lanes`, in a cache line of its own.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct LaneMeter {
+    /// Offset 0, 8 bytes, native byte order: its token bucket, see [`Pace`].
+    pub bucket: u64,
+    /// Offset 8, 56 bytes, zero.
+    pub reserved: [u64; 7],
+}
+layout!(LaneMeter, size 64, align 8, { bucket @ 0, reserved @ 8 });
+
+/// Somebody much of whose traffic is refused: a value of the map `offenders`, of samples.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Offender {
+    /// Offset 0, 16 bytes, network byte order.
+    pub address: [u8; 16],
+    /// Offset 16, 4 bytes, native byte order: the number of the outcome.
+    pub outcome: u32,
+    /// Offset 20, 4 bytes, native byte order: samples, each of which stands for [`Offender::FRAMES_A_SAMPLE`] frames,
+    /// less those of others who came to this place.
+    pub samples: u32,
+}
+layout!(Offender, size 24, align 4, { address @ 0, outcome @ 16, samples @ 20 });
+
+/// A datagram worth judging, as it travels through the ring of its lane.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct Candidate {
@@ -116,13 +217,13 @@ pub struct Candidate {
     pub length: u16,
     /// Offset 30, 1 byte: [`Wire::number`] of the port.
     pub wire: u8,
-    /// Offset 31, 1 byte, zero.
-    pub reserved: u8,
+    /// Offset 31, 1 byte: the number of the lane in [`Lane::ALL`].
+    pub lane: u8,
     /// Offset 32, 264 bytes: the UDP payload; what follows its `length` bytes means nothing.
     pub datagram: [u8; Candidate::ROOM],
 }
 layout!(Candidate, size 296, align 8, {
-    arrival_ns @ 0, source @ 8, source_port @ 24, dest_port @ 26, length @ 28, wire @ 30, reserved @ 31, datagram @ 32,
+    arrival_ns @ 0, source @ 8, source_port @ 24, dest_port @ 26, length @ 28, wire @ 30, lane @ 31, datagram @ 32,
 });
 
 impl Candidate {
@@ -131,6 +232,7 @@ impl Candidate {
 
     const _ROOM_FOR_EVERY_WIRE: () = {
         assert!(Wire::Sealed.datagram_len() as usize <= Self::ROOM);
+        assert!(Wire::Stamped.datagram_len() as usize <= Self::ROOM);
         assert!(Wire::Clear.datagram_len() as usize <= Self::ROOM);
     };
 
@@ -138,5 +240,92 @@ impl Candidate {
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
         self.datagram.get(..usize::from(self.length))
+    }
+}
+
+impl Source {
+    /// The key of an address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(halves: Halves) -> Self {
+        Self { address: halves.address().octets }
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        Address::v6(self.address)
+    }
+}
+
+impl NetworkKey {
+    /// The network; nothing if more than 128 bits count.
+    #[must_use]
+    pub fn network(&self) -> Option<Network> {
+        let bits = u8::try_from(self.prefix_len).ok().filter(|bits| *bits <= 128)?;
+        Some(Network::with_bits(Address::v6(self.address), bits))
+    }
+}
+
+impl From<Network> for NetworkKey {
+    fn from(network: Network) -> Self {
+        Self { prefix_len: u32::from(network.bits()), address: network.address().octets }
+    }
+}
+
+impl StampKey {
+    /// No key: no stamp of the slot is valid.
+    pub const NONE: Self = Self { k0: 0, k1: 0, set: 0 };
+
+    /// A key that is set.
+    #[must_use]
+    pub const fn new(key: Key) -> Self {
+        Self { k0: key.k0, k1: key.k1, set: 1 }
+    }
+
+    /// The key, if it is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn key(&self) -> Option<Key> {
+        if self.set == 0 { None } else { Some(Key { k0: self.k0, k1: self.k1 }) }
+    }
+}
+
+impl Offender {
+    /// So many refused frames of an outcome, on each CPU, are one sample.
+    pub const FRAMES_A_SAMPLE: u64 = 64;
+}
+
+impl Tuning {
+    /// No limits, and a key that everybody knows.
+    pub const NONE: Self = Self {
+        spread: [0; 2],
+        source: Pace::UNLIMITED,
+        lanes: [Pace::UNLIMITED; 3],
+        bucket_mask: 0,
+        copy_mask: 0,
+        bans_hosts: 0,
+        reserved: 0,
+    };
+
+    /// The key that spreads sources over places.
+    #[inline(always)]
+    #[must_use]
+    pub const fn key(&self) -> Key {
+        Key { k0: self.spread[0], k1: self.spread[1] }
+    }
+}
+
+impl Candidate {
+    /// The lane that it came through.
+    #[must_use]
+    pub fn lane(&self) -> Option<Lane> {
+        Lane::ALL.get(usize::from(self.lane)).copied()
+    }
+}
+
+impl core::fmt::Debug for StampKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.set == 0 { "StampKey(none)" } else { "StampKey(..)" })
     }
 }

@@ -7,14 +7,19 @@
 extern crate alloc;
 
 pub mod address;
+pub mod ban;
 #[cfg(feature = "enrolment")]
 pub mod enrolment;
 pub mod filter;
 pub mod frame;
+pub mod lane;
 pub mod layout;
 pub mod outcome;
 pub mod own_addresses;
+pub mod pace;
 #[cfg(feature = "seal")]
 pub mod seal;
+pub mod siphash;
+pub mod stamp;
 pub mod units;
 pub mod wire;

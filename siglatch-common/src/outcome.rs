@@ -3,6 +3,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::lane::Lane;
+
 /// Makes the enum, its labels and the counter struct from one list, so that they cannot disagree.
 macro_rules! outcomes {
     ($($(#[$doc:meta])+ $variant:ident $field:ident $fate:ident),+ $(,)?) => {
@@ -84,10 +86,87 @@ outcomes! {
     WrongLength wrong_length Drop,
     /// From an address that nobody outside can have.
     ImpossibleSource impossible_source Drop,
-    /// Worth judging, but nobody has emptied the ring.
-    RingFull ring_full Drop,
-    /// Handed to the daemon.
-    Submitted submitted Drop,
+    /// Without a valid stamp, at a port that demands one.
+    WrongStamp wrong_stamp Drop,
+    /// From a banned address or network.
+    Banned banned Drop,
+    /// More from one source than the rate allows.
+    OverRate over_rate Drop,
+    /// The same datagram as one just submitted.
+    Copy copy Drop,
+    /// More in the lane *stamped* than its budget allows.
+    OverBudgetStamped over_budget_stamped Drop,
+    /// More in the lane *known* than its budget allows.
+    OverBudgetKnown over_budget_known Drop,
+    /// More in the lane *unknown* than its budget allows.
+    OverBudgetUnknown over_budget_unknown Drop,
+    /// Worth judging, but nobody has emptied the ring of the lane *stamped*.
+    RingFullStamped ring_full_stamped Drop,
+    /// Worth judging, but nobody has emptied the ring of the lane *known*.
+    RingFullKnown ring_full_known Drop,
+    /// Worth judging, but nobody has emptied the ring of the lane *unknown*.
+    RingFullUnknown ring_full_unknown Drop,
+    /// Handed to the daemon in the lane *stamped*.
+    SubmittedStamped submitted_stamped Drop,
+    /// Handed to the daemon in the lane *known*.
+    SubmittedKnown submitted_known Drop,
+    /// Handed to the daemon in the lane *unknown*.
+    SubmittedUnknown submitted_unknown Drop,
+}
+
+impl Outcome {
+    /// More in a lane than its budget allows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn over_budget(lane: Lane) -> Self {
+        match lane {
+            Lane::Stamped => Self::OverBudgetStamped,
+            Lane::Known => Self::OverBudgetKnown,
+            Lane::Unknown => Self::OverBudgetUnknown,
+        }
+    }
+
+    /// No room in a lane's ring.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ring_full(lane: Lane) -> Self {
+        match lane {
+            Lane::Stamped => Self::RingFullStamped,
+            Lane::Known => Self::RingFullKnown,
+            Lane::Unknown => Self::RingFullUnknown,
+        }
+    }
+
+    /// Handed to the daemon in a lane.
+    #[inline(always)]
+    #[must_use]
+    pub const fn submitted(lane: Lane) -> Self {
+        match lane {
+            Lane::Stamped => Self::SubmittedStamped,
+            Lane::Known => Self::SubmittedKnown,
+            Lane::Unknown => Self::SubmittedUnknown,
+        }
+    }
+
+    /// Whether the daemon gets to see the datagram.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_submitted(self) -> bool {
+        matches!(self, Self::SubmittedStamped | Self::SubmittedKnown | Self::SubmittedUnknown)
+    }
+
+    /// Whether the frame was refused: neither passed on nor handed to the daemon.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_refused(self) -> bool {
+        matches!(self.fate(), Fate::Drop) && !self.is_submitted()
+    }
+
+    /// The outcome with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
 }
 
 impl Counters {

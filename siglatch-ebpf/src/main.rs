@@ -10,13 +10,22 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use siglatch_common::filter::decide;
+use siglatch_common::frame::source_of;
+use siglatch_common::layout::Offender;
 use siglatch_common::outcome::Fate;
 
 /// The one way in and the one way out.
 #[xdp(frags)]
 pub fn siglatch(ctx: XdpContext) -> u32 {
-    let outcome = decide(&packet::Packet::new(&ctx), &maps::Kernel::new(&ctx));
-    maps::count(outcome);
+    let packet = packet::Packet::new(&ctx);
+    let outcome = decide(&packet, &maps::Kernel::new(&ctx));
+    let count = maps::count(outcome);
+    if outcome.is_refused()
+        && count.is_multiple_of(Offender::FRAMES_A_SAMPLE)
+        && let Some(source) = source_of(&packet)
+    {
+        maps::note(source, outcome);
+    }
     match outcome.fate() {
         Fate::Drop => xdp_action::XDP_DROP,
         Fate::Pass => xdp_action::XDP_PASS,

@@ -1,15 +1,23 @@
 //! The maps, and the filter's view of them. Never decides.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_xdp_load_bytes};
+use aya_ebpf::btf_maps::lpm_trie::Key as Prefix;
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_xdp_load_bytes};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use siglatch_common::address::Halves;
-use siglatch_common::filter::{Arrival, Host};
-use siglatch_common::layout::{Candidate, LayoutVersion, OwnBucket, PortList, PortRule};
+use siglatch_common::ban::Ban;
+use siglatch_common::filter::{Arrival, Host, Word};
+use siglatch_common::lane::Lane;
+use siglatch_common::layout::{
+    Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortList, PortRule, Source, StampKey, Tuning,
+};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, holds};
+use siglatch_common::pace::Pace;
+use siglatch_common::siphash::{Key, siphash_1_3};
+use siglatch_common::stamp::{SLOTS, Slot};
 use siglatch_common::wire::Wire;
 
 /// The knock ports, written by the loader. Not a map: in frozen memory they are constants to the verifier, and what
@@ -19,36 +27,121 @@ use siglatch_common::wire::Wire;
 #[unsafe(link_section = ".rodata")]
 static PORTS: PortList = PortList::EMPTY;
 
+/// Limits and keys, written by the loader: constants as well.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static TUNING: Tuning = Tuning::NONE;
+
 /// This host's addresses, each in the bucket that `own_addresses::bucket_of` names.
 #[btf_map(name = "own_addresses")]
 static OWN_ADDRESSES: Array<OwnBucket, { BUCKETS as usize }> = Array::new();
+
+/// Networks that are neither banned nor limited. The sizes of this map and of those below are the least; the loader
+/// sets others.
+#[btf_map(name = "allowlist")]
+static ALLOWLIST: LpmTrie<Source, u64, 1024> = LpmTrie::new();
+
+/// Banned addresses.
+#[btf_map(name = "blacklist")]
+static BLACKLIST: HashMap<Source, Ban, 1024> = HashMap::new();
+
+/// Banned networks.
+#[btf_map(name = "blacklist_networks")]
+static BLACKLIST_NETWORKS: LpmTrie<Source, Ban, 1024> = LpmTrie::new();
+
+/// Origins that authenticated lately.
+#[btf_map(name = "known")]
+static KNOWN: HashMap<Source, Known, 1024> = HashMap::new();
+
+/// What stamps are made with.
+#[btf_map(name = "stamp_keys")]
+static STAMP_KEYS: Array<StampKey, SLOTS> = Array::new();
+
+/// A token bucket for each hash of an origin.
+#[btf_map(name = "buckets")]
+static BUCKET_WORDS: Array<u64, 1024> = Array::new();
+
+/// What was submitted last, for each hash of a datagram.
+#[btf_map(name = "copies")]
+static COPIES: Array<u64, 1024> = Array::new();
+
+/// A token bucket for each lane.
+#[btf_map(name = "lanes")]
+static LANES: Array<LaneMeter, { Lane::ALL.len() }> = Array::new();
+
+/// Who is refused most, by samples.
+#[btf_map(name = "offenders")]
+static OFFENDERS: Array<Offender, { OFFENDER_PLACES as usize }> = Array::new();
 
 /// Frames by outcome.
 #[btf_map(name = "counters")]
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 
-/// Datagrams on their way to the daemon. 256 KiB hold some 860 of them: a third of a second of private-key
-/// operations on two cores. Without a value type, because libbpf demands that a ring buffer has none.
-#[btf_map(name = "candidates")]
-static CANDIDATES: RingBuf<(), { 256 * 1024 }> = RingBuf::new();
+/// Datagrams on their way to the daemon, a ring for each lane. 256 KiB hold some 860 of them: a third of a second of
+/// private-key operations on two cores. Without a value type, because libbpf demands that a ring buffer has none.
+#[btf_map(name = "lane_stamped")]
+static LANE_STAMPED: RingBuf<(), RING_BYTES> = RingBuf::new();
+
+/// See [`LANE_STAMPED`].
+#[btf_map(name = "lane_known")]
+static LANE_KNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
+
+/// See [`LANE_STAMPED`].
+#[btf_map(name = "lane_unknown")]
+static LANE_UNKNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
 
 /// What the bytes of the maps above mean. Only user space reads it.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<LayoutVersion, 1> = Array::new();
 
-/// Adds one to this CPU's count of an outcome.
+/// Adds one to this CPU's count of an outcome, and returns the sum.
 #[inline(always)]
-pub fn count(outcome: Outcome) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
-        let counter = counters.cast::<u64>().wrapping_add(outcome as usize);
-        // SAFETY: `Counters` is one `u64` for each outcome, in the order of the enum, so the place lies inside the
-        // map value; nobody else writes this CPU's copy.
-        unsafe { *counter += 1 };
+pub fn count(outcome: Outcome) -> u64 {
+    let Some(counters) = COUNTERS.get_ptr_mut(0) else { return 0 };
+    let counter = counters.cast::<u64>().wrapping_add(outcome as usize);
+    // SAFETY: `Counters` is one `u64` for each outcome, in the order of the enum, so the place lies inside the
+    // map value; nobody else writes this CPU's copy.
+    unsafe {
+        *counter += 1;
+        *counter
+    }
+}
+
+/// Notes one refused frame of many. Whoever is refused most holds his place against the others who come to it
+/// (Boyer and Moore, "MJRTY: a fast majority vote algorithm").
+#[inline(always)]
+pub fn note(source: Halves, outcome: Outcome) {
+    let key = spread();
+    let hash = siphash_1_3(key, source.first ^ outcome as u64, source.last);
+    let Some(place) = OFFENDERS.get_ptr_mut(hash as u32 & (OFFENDER_PLACES - 1)) else { return };
+    let address = source.address().octets;
+    // SAFETY: a value of the map, of plain numbers; two CPUs can spoil one sample of each other's.
+    unsafe {
+        if (*place).samples == 0 {
+            (*place).address = address;
+            (*place).outcome = outcome as u32;
+            (*place).samples = 1;
+        } else if (*place).outcome == outcome as u32 && (*place).address == address {
+            (*place).samples = (*place).samples.wrapping_add(1);
+        } else {
+            (*place).samples -= 1;
+        }
     }
 }
 
 /// The kernel as the filter sees it.
 pub struct Kernel<'a>(&'a XdpContext);
+
+/// The question which network an address is in. The verifier demands that what is written to the stack is aligned, and
+/// the address stands 4 bytes behind the start of the key.
+#[repr(C, align(8))]
+struct Question {
+    _before: u32,
+    key: Prefix<Source>,
+}
+
+/// A number in a map.
+pub struct MapWord(*mut u64);
 
 impl<'a> Kernel<'a> {
     /// The kernel, about to judge the frame of `ctx`.
@@ -59,9 +152,8 @@ impl<'a> Kernel<'a> {
 
     /// Copies a datagram into ring memory; false if the frame is shorter than its headers say.
     #[inline(always)]
-    fn fill(&self, candidate: *mut Candidate, arrival: &Arrival, rule: &PortRule) -> bool {
-        // SAFETY: no arguments to get wrong.
-        let arrival_ns = unsafe { bpf_ktime_get_boot_ns() };
+    fn fill(&self, candidate: *mut Candidate, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
+        let arrival_ns = boot_ns();
         // SAFETY: `candidate` is reserved ring memory, 8-byte aligned and as long as a `Candidate`.
         let datagram_at = unsafe {
             (&raw mut (*candidate).arrival_ns).write(arrival_ns);
@@ -70,25 +162,41 @@ impl<'a> Kernel<'a> {
             (&raw mut (*candidate).dest_port).write(arrival.dest_port);
             (&raw mut (*candidate).length).write(rule.length);
             (&raw mut (*candidate).wire).write(rule.wire);
-            (&raw mut (*candidate).reserved).write(0);
+            (&raw mut (*candidate).lane).write(lane as u8);
             &raw mut (*candidate).datagram
         };
         // A literal for each length: the verifier follows no range that the optimiser has taken apart.
         Wire::ALL.into_iter().any(|wire| {
             let length = wire.datagram_len();
-            rule.length == length && self.copy(arrival.payload_at, datagram_at, length)
+            rule.length == length && self.copy_out(arrival.payload_at, datagram_at, length)
         })
     }
 
     /// Copies `length` bytes of the frame, which must be a literal; false if the frame has them not.
     #[inline(always)]
-    fn copy(&self, at: usize, to: *mut [u8; Candidate::ROOM], length: u16) -> bool {
+    fn copy_out(&self, at: usize, to: *mut [u8; Candidate::ROOM], length: u16) -> bool {
         // SAFETY: the helper checks the frame's bounds itself, and no wire's length exceeds the room.
         unsafe { bpf_xdp_load_bytes(self.0.as_ptr().cast(), at as u32, to.cast(), u32::from(length)) == 0 }
+    }
+
+    #[inline(always)]
+    fn submit_to(&self, ring: &RingBuf<(), RING_BYTES>, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
+        let Some(mut entry) = ring.reserve_untyped::<Candidate>(0) else {
+            return false;
+        };
+        if self.fill(entry.as_mut_ptr(), arrival, rule, lane) {
+            entry.submit(0);
+            true
+        } else {
+            entry.discard(0);
+            false
+        }
     }
 }
 
 impl Host for Kernel<'_> {
+    type Word = MapWord;
+
     #[inline(always)]
     fn port(&self, port: u16) -> Option<PortRule> {
         for rule in &PORTS.rules {
@@ -111,16 +219,155 @@ impl Host for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn submit(&self, arrival: &Arrival, rule: &PortRule) -> bool {
-        let Some(mut entry) = CANDIDATES.reserve_untyped::<Candidate>(0) else {
-            return false;
+    fn bans_hosts(&self) -> bool {
+        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+        unsafe { (&raw const TUNING.bans_hosts).read_volatile() != 0 }
+    }
+
+    #[inline(always)]
+    fn is_allowed(&self, source: Halves) -> bool {
+        ALLOWLIST.get(&Question::about(Source::of(source)).key).is_some()
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, source: Halves) -> bool {
+        let source = Source::of(source);
+        if BLACKLIST.get_ptr_mut(source).is_some_and(holds_and_hits) {
+            return true;
+        }
+        let ban = BLACKLIST_NETWORKS.get(&Question::about(source).key);
+        ban.is_some_and(|ban| holds_and_hits((&raw const *ban).cast_mut()))
+    }
+
+    #[inline(always)]
+    fn stamp_key(&self, slot: Slot) -> Option<Key> {
+        STAMP_KEYS.get(u32::from(slot.number()))?.key()
+    }
+
+    #[inline(always)]
+    fn spread(&self) -> Key {
+        spread()
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: no arguments to get wrong.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn source_pace(&self) -> Pace {
+        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+        unsafe { (&raw const TUNING.source).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn known(&self, origin: Halves) -> Option<MapWord> {
+        let known = KNOWN.get_ptr_mut(Source::of(origin))?;
+        // SAFETY: a field of a map value.
+        Some(MapWord(unsafe { &raw mut (*known).bucket }))
+    }
+
+    #[inline(always)]
+    fn bucket(&self, hash: u64) -> Option<MapWord> {
+        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+        let mask = unsafe { (&raw const TUNING.bucket_mask).read_volatile() };
+        BUCKET_WORDS.get_ptr_mut(hash as u32 & mask).map(MapWord)
+    }
+
+    #[inline(always)]
+    fn copy(&self, hash: u64) -> Option<MapWord> {
+        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+        let mask = unsafe { (&raw const TUNING.copy_mask).read_volatile() };
+        // A table of one place is none.
+        if mask == 0 {
+            return None;
+        }
+        COPIES.get_ptr_mut(hash as u32 & mask).map(MapWord)
+    }
+
+    #[inline(always)]
+    fn lane_pace(&self, lane: Lane) -> Pace {
+        let [stamped, known, unknown] = &TUNING.lanes;
+        let pace = match lane {
+            Lane::Stamped => stamped,
+            Lane::Known => known,
+            Lane::Unknown => unknown,
         };
-        if self.fill(entry.as_mut_ptr(), arrival, rule) {
-            entry.submit(0);
-            true
-        } else {
-            entry.discard(0);
-            false
+        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+        unsafe { (&raw const *pace).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn lane(&self, lane: Lane) -> Option<MapWord> {
+        let meter = LANES.get_ptr_mut(lane as u32)?;
+        // SAFETY: a field of a map value.
+        Some(MapWord(unsafe { &raw mut (*meter).bucket }))
+    }
+
+    #[inline(always)]
+    fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
+        match lane {
+            Lane::Stamped => self.submit_to(&LANE_STAMPED, arrival, rule, lane),
+            Lane::Known => self.submit_to(&LANE_KNOWN, arrival, rule, lane),
+            Lane::Unknown => self.submit_to(&LANE_UNKNOWN, arrival, rule, lane),
         }
     }
 }
+
+impl Question {
+    #[inline(always)]
+    fn about(source: Source) -> Self {
+        Self { _before: 0, key: Prefix::new(ALL_BITS, source) }
+    }
+}
+
+impl Word for MapWord {
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        // SAFETY: points into a map value; volatile, because other CPUs write it.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn write(&self, value: u64) {
+        // SAFETY: as above.
+        unsafe { self.0.write_volatile(value) }
+    }
+}
+
+/// Whether a ban holds; if so, counts a hit.
+#[inline(always)]
+fn holds_and_hits(ban: *mut Ban) -> bool {
+    // SAFETY: a value of a map, of plain numbers, that lives until the program ends.
+    unsafe {
+        let until = (&raw const (*ban).until).read_volatile();
+        let holds = until == 0 || boot_ns() < until;
+        if holds {
+            (*ban).hits += 1;
+        }
+        holds
+    }
+}
+
+#[inline(always)]
+fn spread() -> Key {
+    // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+    let [k0, k1] = unsafe { (&raw const TUNING.spread).read_volatile() };
+    Key { k0, k1 }
+}
+
+#[inline(always)]
+fn boot_ns() -> u64 {
+    // SAFETY: no arguments to get wrong.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Bytes of a ring.
+const RING_BYTES: usize = 256 * 1024;
+
+/// Places for offenders, a power of two.
+const OFFENDER_PLACES: u32 = 1024;
+
+/// The prefix length of one address.
+const ALL_BITS: u32 = 128;

@@ -15,8 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use siglatch_common::lane::PerLane;
 use siglatch_common::layout::PortRule;
-use siglatch_common::outcome::{Counters, Fate, Outcome};
+use siglatch_common::outcome::{Counters, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
@@ -26,10 +27,11 @@ use crate::config::{self, Ingress, Settings};
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
+use crate::edge::lists::Lists as _;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Counts, KnockSocket};
-use crate::edge::xdp::{self, Candidates, Shield};
+use crate::edge::xdp::{self, Candidates, Maps, Shield};
 use crate::edge::{clock, randomness};
 use crate::gate::{Gate, still_allowed};
 use crate::keys::Keyring;
@@ -43,6 +45,7 @@ use judge::{Input, Judge};
 /// What is missing, and its cure.
 pub async fn run(settings: Settings) -> Result<()> {
     let mut stop = Stop::listen()?;
+    let measures = xdp::Measures::new(&settings, randomness::spread()?);
     let Settings {
         ingress,
         ports,
@@ -60,7 +63,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let loaded = match &ingress {
         Ingress::Xdp(xdp) => {
             let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
-            Some(xdp::Loaded::new(xdp, &rules, &network).await?)
+            Some(xdp::Loaded::new(xdp, &rules, &measures, &network).await?)
         }
         Ingress::Socket => None,
     };
@@ -100,8 +103,11 @@ pub async fn run(settings: Settings) -> Result<()> {
         (Ingress::Xdp(xdp), Some(loaded)) => {
             let own = network.own_addresses().await?;
             let (shield, candidates) = loaded.attach(&xdp, &own, &network).await?;
-            tasks.spawn(feed(candidates, Arc::clone(&pool)));
-            tasks.spawn(mind_shield(shield, network));
+            let PerLane { stamped, known, unknown } = candidates;
+            for lane in [stamped, known, unknown] {
+                tasks.spawn(feed(lane, Arc::clone(&pool)));
+            }
+            tasks.spawn(mind_shield(shield, Maps::open(&xdp.pin_dir)?, network));
         }
         (_, _) => {
             let counts = Arc::new(Counts::default());
@@ -160,8 +166,8 @@ async fn listen(socket: KnockSocket, pool: Arc<KeyPool>) -> Result<()> {
 }
 
 /// Keeps the filter's list of this host's addresses true, and tells what it has dropped.
-async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
-    let mut told = shield.counters()?;
+async fn mind_shield(mut shield: Shield, maps: Maps, mut network: Network) -> Result<()> {
+    let mut told = maps.counters()?;
     let mut minute = interval_at(Instant::now() + TELLING, TELLING);
     loop {
         tokio::select! {
@@ -172,7 +178,7 @@ async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
                 debug!(addresses = own.len(), "this host's addresses have changed");
             }
             _ = minute.tick() => {
-                let now = shield.counters()?;
+                let now = maps.counters()?;
                 tell_drops(&now.since(&told));
                 told = now;
             }
@@ -194,8 +200,7 @@ async fn mind_sockets(counts: Arc<Counts>) -> Result<()> {
 
 /// One line, however many there were.
 fn tell_drops(counters: &Counters) {
-    let dropped =
-        Outcome::ALL.into_iter().filter(|outcome| outcome.fate() == Fate::Drop && *outcome != Outcome::Submitted);
+    let dropped = Outcome::ALL.into_iter().filter(|outcome| outcome.is_refused());
     let reasons: Vec<_> = dropped
         .filter(|outcome| counters.of(*outcome) > 0)
         .map(|outcome| format!("{}={}", outcome.label(), counters.of(outcome)))

@@ -4,13 +4,14 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 use siglatch_common::address::Address;
-use siglatch_common::layout::{Candidate, OwnBucket, PortList, PortRule};
+use siglatch_common::lane::Lane;
+use siglatch_common::layout::{Candidate, OwnBucket, PortList, PortRule, Tuning};
 use siglatch_common::outcome::{Counters, Fate, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, empty_bucket, put};
 use siglatch_user::edge::xdp::OBJECT;
@@ -19,7 +20,7 @@ use zerocopy::FromBytes as _;
 /// A loaded program with maps of its own, pinned nowhere.
 pub struct Subject {
     object: Ebpf,
-    ring: RingBuf<MapData>,
+    rings: [RingBuf<MapData>; 3],
 }
 
 /// What became of one frame.
@@ -32,21 +33,32 @@ pub struct Judged {
 }
 
 impl Subject {
-    /// Loads the program for a host with these knock ports and addresses.
+    /// Loads the program for a host with these knock ports and addresses, and without any limit.
     ///
     /// # Errors
     /// If the kernel refuses the program, which it does without root, or the maps are not what they should be.
     pub fn load(ports: &[PortRule], own: &[Address]) -> Result<Self> {
+        Self::with(ports, own, &Tuning::NONE)
+    }
+
+    /// Loads the program for a host with these knock ports, addresses and limits.
+    ///
+    /// # Errors
+    /// If the kernel refuses the program, which it does without root, or the maps are not what they should be.
+    pub fn with(ports: &[PortRule], own: &[Address], tuning: &Tuning) -> Result<Self> {
         anyhow::ensure!(ports.len() <= PortList::CAPACITY, "too many knock ports");
         let list = PortList::new(ports);
         let mut loader = EbpfLoader::new();
-        let object = loader.override_global("PORTS", &list, true).load(OBJECT);
+        loader.override_global("PORTS", &list, true).override_global("TUNING", tuning, true);
+        loader.map_max_entries("buckets", tuning.bucket_mask + 1).map_max_entries("copies", tuning.copy_mask + 1);
+        let object = loader.load(OBJECT);
         let mut object = object.context("cannot load the XDP object: these tests need root")?;
         let program: &mut Xdp = object.program_mut(PROGRAM).context("no program in the object")?.try_into()?;
         program.load().context("the kernel refuses the XDP program: these tests need root")?;
         fill_own_addresses(&mut object, own)?;
-        let ring = RingBuf::try_from(object.take_map("candidates").context("no map named candidates")?)?;
-        Ok(Self { object, ring })
+        let mut ring = |name| RingBuf::try_from(object.take_map(name).context("no map of that name")?).context(name);
+        let rings = [ring("lane_stamped")?, ring("lane_known")?, ring("lane_unknown")?];
+        Ok(Self { object, rings })
     }
 
     /// Runs one frame through the program.
@@ -71,11 +83,7 @@ impl Subject {
         };
         ensure!(verdict == expected, "{} answered {verdict}", outcome.label());
         let candidate = self.take()?;
-        ensure!(
-            candidate.is_some() == (outcome == Outcome::Submitted),
-            "{} and yet {candidate:?} in the ring",
-            outcome.label()
-        );
+        ensure!(candidate.is_some() == outcome.is_submitted(), "{} and yet {candidate:?} in the ring", outcome.label());
         if let Some(candidate) = &candidate {
             ensure!((earliest..=latest).contains(&candidate.arrival_ns), "arrived outside of its time");
         }
@@ -116,16 +124,28 @@ impl Subject {
         Ok(self.program()?.test_run(options).context("the kernel does not run the split frame")?.return_value)
     }
 
-    /// Takes the oldest record out of the ring.
+    /// Takes the oldest record out of a ring, the best lane first.
     ///
     /// # Errors
     /// If it is not of a candidate's size.
     pub fn take(&mut self) -> Result<Option<Candidate>> {
-        let Some(record) = self.ring.next() else { return Ok(None) };
-        match Candidate::read_from_bytes(&record) {
-            Ok(candidate) => Ok(Some(candidate)),
-            Err(_) => bail!("a record of {} bytes in the ring", record.len()),
+        for (lane, ring) in Lane::ALL.into_iter().zip(&mut self.rings) {
+            let Some(record) = ring.next() else { continue };
+            let Ok(candidate) = Candidate::read_from_bytes(&record) else {
+                bail!("a record of {} bytes in the ring {}", record.len(), lane.label());
+            };
+            ensure!(candidate.lane() == Some(lane), "a record of {:?} in the ring {}", candidate.lane(), lane.label());
+            return Ok(Some(candidate));
         }
+        Ok(None)
+    }
+
+    /// One of the program's maps.
+    ///
+    /// # Errors
+    /// If there is none of that name and form.
+    pub fn map<'a, M: TryFrom<&'a mut Map, Error = MapError>>(&'a mut self, name: &str) -> Result<M> {
+        Ok(self.object.map_mut(name).context("no map of that name")?.try_into()?)
     }
 
     /// All counters, summed over the CPUs.

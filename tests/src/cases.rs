@@ -56,10 +56,10 @@ impl Cases<'_> {
     }
 
     fn accepted(&mut self) {
-        self.add(Outcome::Submitted, "sealed", &self.knock());
-        self.add(Outcome::Submitted, "clear", &self.shape.to_gateway(CLEAR_PORT, &payload(245)));
+        self.add(Outcome::SubmittedUnknown, "sealed", &self.knock());
+        self.add(Outcome::SubmittedUnknown, "clear", &self.shape.to_gateway(CLEAR_PORT, &payload(245)));
         let padded = [self.knock().bytes(), vec![0; 60]].concat();
-        self.add_bytes(Outcome::Submitted, "with an Ethernet trailer", padded);
+        self.add_bytes(Outcome::SubmittedUnknown, "with an Ethernet trailer", padded);
     }
 
     fn not_ip(&mut self) {
@@ -118,7 +118,7 @@ impl Cases<'_> {
 
     fn fragments(&mut self) {
         for (offset, more, outcome) in [
-            (0, false, Outcome::Submitted),
+            (0, false, Outcome::SubmittedUnknown),
             (0, true, Outcome::Fragment),
             (1, true, Outcome::NotUdp),
             (1, false, Outcome::NotUdp),
@@ -207,7 +207,7 @@ impl Cases<'_> {
             if v4 { (&IMPOSSIBLE_V4[..], &POSSIBLE_V4[..]) } else { (&IMPOSSIBLE_V6[..], &POSSIBLE_V6[..]) };
         let own = GATEWAY.of(v4).to_string();
         let impossible = impossible.iter().copied().chain([&own[..]]).map(|text| (text, Outcome::ImpossibleSource));
-        let possible = possible.iter().map(|text| (*text, Outcome::Submitted));
+        let possible = possible.iter().map(|text| (*text, Outcome::SubmittedUnknown));
         for (text, outcome) in impossible.chain(possible) {
             let from = SocketAddr::new(text.parse().expect("an address"), SOURCE_PORT);
             self.add(outcome, &format!("from {text}"), &self.knock().from(from));

@@ -240,7 +240,7 @@ pub fn forged(knock: &Knock, wire: Wire, change: impl FnOnce(&mut Packet)) -> Re
     let mut packet = packet(knock, material.key(knock.user));
     change(&mut packet);
     match wire {
-        Wire::Sealed => Ok(material.public.seal(&packet)?.to_vec()),
+        Wire::Sealed | Wire::Stamped => Ok(material.public.seal(&packet)?.to_vec()),
         Wire::Clear => Ok(packet.encode().to_vec()),
     }
 }

@@ -171,7 +171,7 @@ fn pinned_maps_of_another_layout_are_replaced_with_a_message() -> Result<()> {
     stage.daemon.kill()?;
     stage.street.gateway.shell(&format!("bpftool map update pinned {pins}/layout key 0 0 0 0 value 99 0 0 0"))?;
     stage.daemon = stage.gateway.start()?;
-    for map in ["own_addresses", "counters", "candidates", "layout"] {
+    for map in ["own_addresses", "counters", "blacklist", "known", "lane_unknown", "layout"] {
         ensure!(stage.daemon.said().contains(&format!("is gone map=\"{map}\"")), "{map}: {}", stage.daemon.said());
     }
     works(&stage)

@@ -117,7 +117,7 @@ impl Profile {
         let sequences = read_sequences(root, &actions, reading);
         let (user, key) = user?;
         let keys = match (wire?, server_key) {
-            (Wire::Sealed, server_key) => Keys::sealed(key, server_key?),
+            (Wire::Sealed | Wire::Stamped, server_key) => Keys::sealed(key, server_key?),
             (Wire::Clear, _) => Keys::clear(key),
         };
         Some(Self { gateway: gateway?, host: host?, port: port?, keys, user, actions, sequences })

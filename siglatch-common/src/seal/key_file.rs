@@ -61,8 +61,9 @@ impl ConstantTimeEq for HmacKey {
     }
 }
 
-fn hex_digits(contents: &[u8]) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
+/// The bytes that exactly `2 * N` hex digits say, with white space ignored.
+pub(super) fn hex_digits<const N: usize>(contents: &[u8]) -> Option<[u8; N]> {
+    let mut key = [0; N];
     let mut digits = 0;
     for byte in contents.iter().filter(|byte| !byte.is_ascii_whitespace()) {
         let place = key.get_mut(digits / 2);
@@ -74,14 +75,14 @@ fn hex_digits(contents: &[u8]) -> Option<[u8; 32]> {
         *place = *place << 4 | value;
         digits += 1;
     }
-    if digits != 64 {
+    if digits != 2 * N {
         key.zeroize();
         return None;
     }
     Some(key)
 }
 
-const fn hex_digit(value: u8) -> u8 {
+pub(super) const fn hex_digit(value: u8) -> u8 {
     if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 

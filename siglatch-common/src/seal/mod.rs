@@ -1,6 +1,7 @@
 //! Authenticating a packet and sealing it: what the client does, and what the daemon shares with it.
 //! Never opens a sealed packet: the daemon does, with another implementation (`docs/decisions/0001-rsa.md`).
 
+mod gate_key;
 mod key_file;
 mod secret;
 mod server_key;
@@ -8,6 +9,7 @@ mod server_key;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+pub use gate_key::GateKey;
 pub use key_file::{HmacKey, KeyFlaw};
 pub use secret::Secret;
 pub use server_key::{PublicKeyFlaw, SealError, ServerPublicKey};

@@ -29,8 +29,12 @@ use toml::de::DeTable;
 pub use finding::{Code, Finding, Note, Severity, Span};
 pub use key_files::{KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};
-pub use settings::{Attach, Firewall, Gateway, Ingress, KnockPort, OperatorSets, OwnTable, Settings, Xdp};
+pub use settings::{
+    Attach, BanRule, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule, Limits, OperatorSets, OwnTable, Scope,
+    Settings, Xdp,
+};
 
+use crate::keys::GateKeys;
 use crate::policy::{Action, Allowed, Policy, Sequence};
 use deeds::{Deed, Users};
 use finding::Findings;
@@ -115,6 +119,14 @@ fn settings_of(
         gateway: gateway?,
         ingress,
         ports: ports.into_iter().map(|port| port.value).collect(),
+        limits: Limits::DEFAULT,
+        lanes: LaneRule::defaults(key_threads),
+        known: KnownRule::DEFAULT,
+        allow: Vec::new(),
+        ban: BanRule::default(),
+        blacklist: Vec::new(),
+        gate_keys: GateKeys::default(),
+        admin_socket: "/run/siglatch/admin.sock".into(),
         state_dir,
         key_threads,
         nonce_capacity,

@@ -1,12 +1,15 @@
 //! A configuration that was found sound: what the daemon is started with. Never read from text here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use siglatch_common::address::Network;
+use siglatch_common::lane::PerLane;
 use siglatch_common::seal::HmacKey;
 use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::UserId;
 
-use crate::keys::ServerKey;
+use crate::keys::{GateKeys, ServerKey};
 use crate::policy::{Policy, Service};
 
 /// Everything the operator decided.
@@ -18,6 +21,22 @@ pub struct Settings {
     pub ingress: Ingress,
     /// The knock ports; at least one, no port twice, at most [`siglatch_common::layout::PortList::CAPACITY`].
     pub ports: Vec<KnockPort>,
+    /// How much of what strangers send gets through to the private key.
+    pub limits: Limits,
+    /// What each lane takes.
+    pub lanes: PerLane<LaneRule>,
+    /// Who counts as known.
+    pub known: KnownRule,
+    /// Networks that are neither banned nor limited.
+    pub allow: Vec<Network>,
+    /// Whom the daemon bans, and for how long.
+    pub ban: BanRule,
+    /// Files of banned networks, one a line.
+    pub blacklist: Vec<PathBuf>,
+    /// The gate keys, by number.
+    pub gate_keys: GateKeys,
+    /// Where `siglatchctl` finds the daemon.
+    pub admin_socket: PathBuf,
     /// Where nonces are kept.
     pub state_dir: PathBuf,
     /// Threads that use the private key; at least one.
@@ -51,6 +70,102 @@ pub enum Ingress {
     /// A plain UDP socket on each knock port.
     Socket,
 }
+
+/// How much of what strangers send gets through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Datagrams a second from one source, on average; 0: as many as come.
+    pub rate: u32,
+    /// Datagrams from one source at once.
+    pub burst: u32,
+    /// Places that sources are spread over, a power of two; 8 bytes each.
+    pub sources: u32,
+    /// Datagrams that are remembered to tell copies, a power of two; 8 bytes each.
+    pub copies: u32,
+}
+
+/// What a lane takes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LaneRule {
+    /// Datagrams a second; 0: as many as come.
+    pub budget: u32,
+    /// Key operations out of a hundred that it is sure of.
+    pub share: u8,
+}
+
+/// Who counts as known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KnownRule {
+    /// How long after an authentic knock.
+    pub span: Duration,
+    /// How many at once.
+    pub capacity: u32,
+}
+
+/// Whom the daemon bans, and for how long.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BanRule {
+    /// Datagrams of nobody's that earn a ban; 0: none does.
+    pub strikes: u32,
+    /// In so long.
+    pub within: Duration,
+    /// How long the first ban lasts, the second, and so on; at least one. The last counts for all that follow.
+    pub steps: Vec<Duration>,
+    /// How long after the end of a ban the next is a first one again.
+    pub forget: Duration,
+    /// Datagrams over the rate, in ten seconds, that earn a ban; 0: none do.
+    pub flood: u32,
+    /// What a ban is for.
+    pub scope: Scope,
+    /// How many bans at once.
+    pub capacity: u32,
+}
+
+/// What a ban is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Scope {
+    /// Datagrams to knock ports.
+    #[default]
+    Knock,
+    /// Everything that the source sends.
+    Host,
+}
+
+impl Limits {
+    /// What holds unless the operator says otherwise.
+    pub const DEFAULT: Self = Self { rate: 10, burst: 20, sources: 65_536, copies: 65_536 };
+}
+
+impl LaneRule {
+    /// What holds for each lane unless the operator says otherwise.
+    #[must_use]
+    pub fn defaults(key_threads: usize) -> PerLane<Self> {
+        let threads = u32::try_from(key_threads).unwrap_or(u32::MAX);
+        let of = |each: u32, share| Self { budget: each.saturating_mul(threads), share };
+        PerLane { stamped: of(1000, 20), known: of(1000, 20), unknown: of(200, 5) }
+    }
+}
+
+impl KnownRule {
+    /// What holds unless the operator says otherwise.
+    pub const DEFAULT: Self = Self { span: Duration::from_secs(30 * DAY), capacity: 16_384 };
+}
+
+impl Default for BanRule {
+    fn default() -> Self {
+        Self {
+            strikes: 5,
+            within: Duration::from_secs(600),
+            steps: vec![Duration::from_secs(600), Duration::from_secs(3600), Duration::from_secs(DAY)],
+            forget: Duration::from_secs(DAY),
+            flood: 1000,
+            scope: Scope::Knock,
+            capacity: 65_536,
+        }
+    }
+}
+
+const DAY: u64 = 24 * 60 * 60;
 
 /// How the XDP program is attached.
 #[derive(Clone, Debug, Eq, PartialEq)]

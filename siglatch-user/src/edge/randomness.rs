@@ -1,6 +1,7 @@
 //! Reads the kernel's randomness: what a stranger's knock is compared with.
 
 use siglatch_common::seal::HmacKey;
+use siglatch_common::siphash::Key;
 use siglatch_common::wire::v1::PACKET_LEN;
 
 use crate::gate::Decoy;
@@ -23,6 +24,14 @@ pub fn hmac_key() -> Result<HmacKey, getrandom::Error> {
             return Ok(key);
         }
     }
+}
+
+/// A secret of this host for spreading things over tables.
+///
+/// # Errors
+/// If the kernel gives no randomness.
+pub fn spread() -> Result<Key, getrandom::Error> {
+    bytes().map(Key::from_bytes)
 }
 
 fn bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {

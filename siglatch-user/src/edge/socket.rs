@@ -9,9 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use siglatch_common::address::{Address, Halves};
-use siglatch_common::filter::{self, Arrival, Host};
+use siglatch_common::filter::{self, Arrival, Host, Word};
+use siglatch_common::lane::Lane;
 use siglatch_common::layout::{Candidate, PortRule};
 use siglatch_common::outcome::{Counters, Outcome};
+use siglatch_common::pace::Pace;
+use siglatch_common::siphash::Key;
+use siglatch_common::stamp::Slot;
 use thiserror::Error;
 use tokio::net::UdpSocket;
 
@@ -93,11 +97,11 @@ impl KnockSocket {
             };
             let length = u16::try_from(length).unwrap_or(u16::MAX);
             let outcome = match filter::form(false, length, &self.rule) {
-                None => filter::judge(&arrival, &self.rule, &desk),
+                None => filter::judge(&arrival, &self.rule, &&bytes[..], &desk),
                 Some(flaw) => flaw,
             };
             self.counts.count(outcome);
-            if outcome == Outcome::Submitted {
+            if outcome.is_submitted() {
                 return Ok(candidate(&arrival, &self.rule, &bytes));
             }
         }
@@ -110,6 +114,8 @@ struct Desk {
 }
 
 impl Host for Desk {
+    type Word = Nowhere;
+
     fn port(&self, port: u16) -> Option<PortRule> {
         (port == self.rule.port).then_some(self.rule)
     }
@@ -119,9 +125,68 @@ impl Host for Desk {
         false
     }
 
-    fn submit(&self, _: &Arrival, _: &PortRule) -> bool {
+    fn bans_hosts(&self) -> bool {
+        false
+    }
+
+    fn is_allowed(&self, _: Halves) -> bool {
+        false
+    }
+
+    fn is_banned(&self, _: Halves) -> bool {
+        false
+    }
+
+    fn stamp_key(&self, _: Slot) -> Option<Key> {
+        None
+    }
+
+    fn spread(&self) -> Key {
+        Key { k0: 0, k1: 0 }
+    }
+
+    fn now(&self) -> u64 {
+        clock::boot().as_nanos()
+    }
+
+    fn source_pace(&self) -> Pace {
+        Pace::UNLIMITED
+    }
+
+    fn known(&self, _: Halves) -> Option<Nowhere> {
+        None
+    }
+
+    fn bucket(&self, _: u64) -> Option<Nowhere> {
+        None
+    }
+
+    fn copy(&self, _: u64) -> Option<Nowhere> {
+        None
+    }
+
+    fn lane_pace(&self, _: Lane) -> Pace {
+        Pace::UNLIMITED
+    }
+
+    fn lane(&self, _: Lane) -> Option<Nowhere> {
+        None
+    }
+
+    fn submit(&self, _: &Arrival, _: &PortRule, _: Lane) -> bool {
         true
     }
+}
+
+/// A number that is not kept.
+struct Nowhere;
+
+impl Word for Nowhere {
+    fn read(&self) -> u64 {
+        0
+    }
+
+    fn write(&self, _: u64) {}
 }
 
 fn candidate(arrival: &Arrival, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
@@ -132,7 +197,7 @@ fn candidate(arrival: &Arrival, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 
         dest_port: arrival.dest_port,
         length: rule.length,
         wire: rule.wire,
-        reserved: 0,
+        lane: Lane::Unknown as u8,
         datagram: [0; Candidate::ROOM],
     };
     candidate.datagram.copy_from_slice(&bytes[..Candidate::ROOM]);

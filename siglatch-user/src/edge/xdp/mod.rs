@@ -4,15 +4,17 @@ mod addresses;
 mod attach;
 mod error;
 mod ground;
+mod lists;
 mod pins;
 mod ring;
 
-use aya::maps::{MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use siglatch_common::address::Address;
-use siglatch_common::layout::{PortList, PortRule};
-use siglatch_common::outcome::Counters;
+use siglatch_common::lane::{Lane, PerLane};
+use siglatch_common::layout::{PortList, PortRule, Tuning};
+use siglatch_common::pace::Pace;
+use siglatch_common::siphash::Key;
 use tracing::{info, warn};
 
 use crate::config;
@@ -20,6 +22,7 @@ use crate::edge::network::Network;
 
 pub use attach::Mode;
 pub use error::XdpError;
+pub use lists::Maps;
 pub use ring::Candidates;
 
 use addresses::OwnAddresses;
@@ -32,11 +35,23 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 const PROGRAM: &str = "siglatch";
 /// The program's global that holds the knock ports.
 const PORTS: &str = "PORTS";
+/// The program's global that holds limits and keys.
+const TUNING: &str = "TUNING";
 
-/// The maps of the running filter. Dropping it leaves everything as it is: the filter outlives the daemon.
+/// The running filter's list of own addresses. Dropping it leaves everything as it is: the filter outlives the daemon.
 pub struct Shield {
     own: OwnAddresses,
-    counters: PerCpuArray<MapData, Counters>,
+}
+
+/// What the program is made with, besides its ports.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures {
+    /// Limits, and a random key.
+    pub tuning: Tuning,
+    /// Entries that the blacklist has room for.
+    pub bans: u32,
+    /// Entries that the list of known origins has room for.
+    pub known: u32,
 }
 
 /// A program that the kernel has accepted, with its maps, about to be attached.
@@ -51,7 +66,12 @@ impl Loaded {
     ///
     /// # Errors
     /// [`XdpError`] names what is missing and its cure.
-    pub async fn new(settings: &config::Xdp, ports: &[PortRule], network: &Network) -> Result<Self, XdpError> {
+    pub async fn new(
+        settings: &config::Xdp,
+        ports: &[PortRule],
+        measures: &Measures,
+        network: &Network,
+    ) -> Result<Self, XdpError> {
         ground::check(&settings.pin_dir)?;
         if settings.interfaces.is_empty() {
             return Err(XdpError::NoInterface { known: ground::known_interfaces() });
@@ -60,7 +80,9 @@ impl Loaded {
         for interface in &settings.interfaces {
             attach::is_free(interface, &pins, network).await?;
         }
-        let mut fresh = EbpfLoader::new().load(OBJECT).map_err(XdpError::load)?;
+        let mut loader = EbpfLoader::new();
+        measures.size(&mut loader);
+        let mut fresh = loader.load(OBJECT).map_err(XdpError::load)?;
         for stale in pins.discard_stale(&mut fresh)? {
             warn!(map = stale, "the pinned map has another layout: replaced, what it held is gone");
         }
@@ -68,7 +90,8 @@ impl Loaded {
 
         let ports = PortList::new(ports);
         let mut loader = EbpfLoader::new();
-        loader.override_global(PORTS, &ports, true);
+        loader.override_global(PORTS, &ports, true).override_global(TUNING, &measures.tuning, true);
+        measures.size(&mut loader);
         for name in pins::MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -87,13 +110,12 @@ impl Loaded {
         settings: &config::Xdp,
         own: &[Address],
         network: &Network,
-    ) -> Result<(Shield, Candidates), XdpError> {
-        let mut shield = Shield {
-            own: OwnAddresses::new(take(&mut self.ebpf, "own_addresses")?)?,
-            counters: PerCpuArray::try_from(take(&mut self.ebpf, "counters")?).map_err(XdpError::map("counters"))?,
-        };
+    ) -> Result<(Shield, PerLane<Candidates>), XdpError> {
+        let mut shield = Shield { own: OwnAddresses::new(take(&mut self.ebpf, "own_addresses")?)? };
         shield.set_own_addresses(own)?;
-        let candidates = Candidates::new(take(&mut self.ebpf, "candidates")?)?;
+        let mut ring = |lane| Candidates::new(take(&mut self.ebpf, ring_of(lane))?);
+        let candidates =
+            PerLane { stamped: ring(Lane::Stamped)?, known: ring(Lane::Known)?, unknown: ring(Lane::Unknown)? };
 
         let program = program(&mut self.ebpf)?;
         for interface in &settings.interfaces {
@@ -123,14 +145,36 @@ impl Shield {
         }
         Ok(())
     }
+}
 
-    /// Frames by outcome, over all CPUs, since the maps were made.
-    ///
-    /// # Errors
-    /// If the kernel does not let the map be read.
-    pub fn counters(&self) -> Result<Counters, XdpError> {
-        let per_cpu = self.counters.get(&0, 0).map_err(XdpError::map("counters"))?;
-        Ok(Counters::sum(&per_cpu))
+impl Measures {
+    /// The measures that an operator's limits come to.
+    #[must_use]
+    pub fn new(settings: &config::Settings, spread: Key) -> Self {
+        let limits = settings.limits;
+        let lane = |lane| {
+            let budget = settings.lanes.of(lane).budget;
+            Pace::per_second(budget, budget.div_ceil(BURST_OF_A_SECOND))
+        };
+        let tuning = Tuning {
+            spread: [spread.k0, spread.k1],
+            source: Pace::per_second(limits.rate, limits.burst),
+            lanes: Lane::ALL.map(lane),
+            bucket_mask: limits.sources - 1,
+            copy_mask: limits.copies - 1,
+            bans_hosts: u32::from(settings.ban.scope == config::Scope::Host),
+            reserved: 0,
+        };
+        Self { tuning, bans: settings.ban.capacity, known: settings.known.capacity }
+    }
+
+    fn size(&self, loader: &mut EbpfLoader<'_>) {
+        loader
+            .map_max_entries("buckets", self.tuning.bucket_mask + 1)
+            .map_max_entries("copies", self.tuning.copy_mask + 1)
+            .map_max_entries("blacklist", self.bans)
+            .map_max_entries("blacklist_networks", self.bans)
+            .map_max_entries("known", self.known);
     }
 }
 
@@ -158,3 +202,15 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, XdpError> {
     ebpf.take_map(name).ok_or(XdpError::Object(name))
 }
+
+/// The ring of a lane.
+const fn ring_of(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Stamped => "lane_stamped",
+        Lane::Known => "lane_known",
+        Lane::Unknown => "lane_unknown",
+    }
+}
+
+/// A lane takes the budget of so much of a second at once: a tenth.
+const BURST_OF_A_SECOND: u32 = 10;

@@ -12,7 +12,23 @@ use siglatch_common::layout::LayoutVersion;
 use super::XdpError;
 
 /// The maps that outlive the daemon, by name.
-pub(super) const MAPS: [&str; 4] = ["own_addresses", "counters", "candidates", LAYOUT];
+pub(super) const MAPS: [&str; 15] = [
+    "own_addresses",
+    "allowlist",
+    "blacklist",
+    "blacklist_networks",
+    "known",
+    "stamp_keys",
+    "buckets",
+    "copies",
+    "lanes",
+    "offenders",
+    "counters",
+    "lane_stamped",
+    "lane_known",
+    "lane_unknown",
+    LAYOUT,
+];
 
 /// The map that says what the bytes of the others mean.
 const LAYOUT: &str = "layout";
@@ -129,7 +145,9 @@ fn shape(info: &MapInfo) -> (Option<u32>, u32, u32, u32) {
 
 fn data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => Some(data),
+        Map::Array(data) | Map::HashMap(data) | Map::LpmTrie(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => {
+            Some(data)
+        }
         _ => None,
     }
 }

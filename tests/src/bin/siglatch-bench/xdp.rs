@@ -32,7 +32,7 @@ pub(crate) fn figures(rounds: u32) -> Result<Vec<Figure>> {
     let (drop, pass) = (load_empty(Answer::Drop)?, load_empty(Answer::Pass)?);
     let mut loads = loads();
     for load in &loads {
-        if load.outcome != Outcome::RingFull && !load.crowded {
+        if load.outcome != Outcome::RingFullUnknown && !load.crowded {
             let judged = subject.judge(&load.frame).with_context(|| load.name.clone())?;
             ensure!(judged.outcome == load.outcome, "{} became {}", load.name, judged.outcome.label());
         }
@@ -46,8 +46,8 @@ pub(crate) fn figures(rounds: u32) -> Result<Vec<Figure>> {
             };
             load.floors.push(one(floor, &load.frame, load.outcome)?);
             load.nanos.push(match load.outcome {
-                Outcome::Submitted => submit(&mut subject, &load.frame)?,
-                Outcome::RingFull => one(full.descriptor()?, &load.frame, load.outcome)?,
+                Outcome::SubmittedUnknown => submit(&mut subject, &load.frame)?,
+                Outcome::RingFullUnknown => one(full.descriptor()?, &load.frame, load.outcome)?,
                 _ if load.crowded => one(crowded.descriptor()?, &load.frame, load.outcome)?,
                 _ => one(subject.descriptor()?, &load.frame, load.outcome)?,
             });
@@ -139,8 +139,8 @@ fn loads_of(shape: &Shape) -> Vec<Load> {
         (Outcome::Fragment, "fragment", knock().piece(0, true).bytes()),
         (Outcome::WrongLength, "wrong_length", shape.to_gateway(SEALED_PORT, &payload(255)).bytes()),
         (Outcome::ImpossibleSource, "impossible_source", knock().from(nobody).bytes()),
-        (Outcome::RingFull, "ring_full", knock().bytes()),
-        (Outcome::Submitted, "submit", knock().bytes()),
+        (Outcome::RingFullUnknown, "ring_full", knock().bytes()),
+        (Outcome::SubmittedUnknown, "submit", knock().bytes()),
     ]
     .map(|(outcome, name, frame)| {
         let family = if v4 { "" } else { "_v6" };
