@@ -8,7 +8,7 @@ use crate::layout::PortRule;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
 use crate::siphash::{Key, siphash_1_3};
-use crate::stamp::{STAMP_LEN, Slot, WORDS, stamp};
+use crate::stamp::{STAMP_LEN, Slot, stamp};
 use crate::wire::Wire;
 use crate::wire::v1::SEALED_LEN;
 
@@ -218,7 +218,7 @@ fn has_valid_stamp(at: usize, frame: &impl Frame, host: &impl Host) -> Option<bo
             stamp(slot, key, |index| words.get(index).map(|word| u64::from_le_bytes(*word)))
         }
         // In a frame of several pieces.
-        None => stamp(slot, key, |index| frame.word(at + STAMP_LEN + (index & (WORDS - 1)) * size_of::<u64>())),
+        None => stamp(slot, key, |index| frame.far_word(at + STAMP_LEN + index * size_of::<u64>())),
     };
     Some(right? == given)
 }

@@ -14,8 +14,11 @@ pub trait Frame {
     /// The `N` bytes from `at` where they lie, if they lie in one piece that can be read in place.
     fn block<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
 
-    /// The 8 bytes from `at` as a little-endian number, wherever they lie.
+    /// The 8 bytes from `at` as a little-endian number, wherever they lie; quickest where frames begin.
     fn word(&self, at: usize) -> Option<u64>;
+
+    /// The same for what most likely lies behind the first piece of a frame.
+    fn far_word(&self, at: usize) -> Option<u64>;
 }
 
 impl Frame for &[u8] {
@@ -33,6 +36,10 @@ impl Frame for &[u8] {
 
     fn word(&self, at: usize) -> Option<u64> {
         self.array(at).map(u64::from_le_bytes)
+    }
+
+    fn far_word(&self, at: usize) -> Option<u64> {
+        self.word(at)
     }
 }
 

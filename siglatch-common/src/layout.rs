@@ -6,6 +6,7 @@ use crate::address::{Address, Halves, Network};
 use crate::ban::Ban;
 use crate::lane::Lane;
 use crate::outcome::Counters;
+use crate::own_addresses::SPREAD;
 use crate::pace::Pace;
 use crate::siphash::Key;
 use crate::wire::Wire;
@@ -294,6 +295,13 @@ impl StampKey {
 impl Offender {
     /// So many refused frames of an outcome, on each CPU, are one sample.
     pub const FRAMES_A_SAMPLE: u64 = 64;
+
+    /// Whether the frame with that number is a sample. Not each 64th: traffic comes in periods, too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_sample(number: u64) -> bool {
+        number.wrapping_mul(SPREAD) < u64::MAX / Self::FRAMES_A_SAMPLE
+    }
 }
 
 impl Tuning {

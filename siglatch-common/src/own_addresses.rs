@@ -56,7 +56,7 @@ const fn same(place: &Address, address: Halves) -> bool {
 const MULTICAST: Address = Address::v6([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 
 /// Knuth, The Art of Computer Programming 3, section 6.4: multiplicative hashing by 2^64 over the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ pub fn siglatch(ctx: XdpContext) -> u32 {
     let outcome = decide(&packet, &maps::Kernel::new(&ctx));
     let count = maps::count(outcome);
     if outcome.is_refused()
-        && count.is_multiple_of(Offender::FRAMES_A_SAMPLE)
+        && Offender::is_sample(count)
         && let Some(source) = source_of(&packet)
     {
         maps::note(source, outcome);

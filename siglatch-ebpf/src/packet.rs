@@ -40,9 +40,14 @@ impl Frame for Packet<'_> {
 
     #[inline(always)]
     fn word(&self, at: usize) -> Option<u64> {
-        if let Some(bytes) = self.array(at) {
-            return Some(u64::from_le_bytes(bytes));
+        match self.array(at) {
+            Some(bytes) => Some(u64::from_le_bytes(bytes)),
+            None => self.far_word(at),
         }
+    }
+
+    #[inline(always)]
+    fn far_word(&self, at: usize) -> Option<u64> {
         let mut word = 0_u64;
         // SAFETY: the helper checks the frame's bounds itself, and writes the 8 bytes of `word`.
         let done = unsafe { bpf_xdp_load_bytes(self.0.as_ptr().cast(), at as u32, (&raw mut word).cast(), 8) };
