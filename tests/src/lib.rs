@@ -15,6 +15,7 @@ pub mod netns;
 pub mod packet;
 pub mod probe;
 pub mod process;
+pub mod raw_bpf;
 pub mod scene;
 pub mod service;
 pub mod stage;

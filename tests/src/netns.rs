@@ -120,6 +120,18 @@ impl Namespace {
         done.with_context(|| format!("cannot enter namespace {}", self.name()))
     }
 
+    /// The number of an interface inside.
+    ///
+    /// # Errors
+    /// If there is no such interface.
+    pub fn index(&self, interface: &str) -> Result<u32> {
+        let index = self.within(|| {
+            let any = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+            Ok::<_, io::Error>(name_to_index(&any, interface)?)
+        })?;
+        index.with_context(|| format!("no interface {interface} in {}", self.name()))
+    }
+
     /// A UDP socket inside, bound to `at`.
     ///
     /// # Errors

@@ -16,7 +16,6 @@ mod latency;
 mod letters;
 mod memory;
 mod operations;
-mod raw_bpf;
 mod xdp;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use siglatch_tests::packet::{Lie, Transport};
 use siglatch_tests::scene::{BEHIND, GATEWAY, PORTS, SEALED_PORT, Shape, payload};
 
 use crate::figures::{Figure, Target, median};
-use crate::raw_bpf::{Answer, load_empty, time};
+use siglatch_tests::raw_bpf::{Answer, Program, time};
 
 /// A frame to time, and what must become of it.
 struct Load {
@@ -29,7 +29,7 @@ pub(crate) fn figures(rounds: u32) -> Result<Vec<Figure>> {
     let mut subject = Subject::load(&PORTS, &GATEWAY.addresses())?;
     let mut full = Subject::load(&PORTS, &GATEWAY.addresses())?;
     let crowded = Subject::load(&every_port(), &GATEWAY.addresses())?;
-    let (drop, pass) = (load_empty(Answer::Drop)?, load_empty(Answer::Pass)?);
+    let (drop, pass) = (Program::empty(Answer::Drop)?, Program::empty(Answer::Pass)?);
     let mut loads = loads();
     for load in &loads {
         if load.outcome != Outcome::RingFullUnknown && !load.crowded {
