@@ -9,6 +9,7 @@
 pub mod bpf;
 pub mod capture;
 pub mod cases;
+pub mod flood;
 pub mod gateway;
 pub mod mutation;
 pub mod netns;
