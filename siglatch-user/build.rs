@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use xtask::build_ebpf;
+use xtask::build_ebpf::{self, Target};
 use xtask::toolchain::READY_OBJECT;
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 
 fn embed() -> Result<()> {
     let folder = env::var_os("OUT_DIR").context("cargo names OUT_DIR")?;
-    let object = build_ebpf::build_into(&Path::new(&folder).join("siglatch-xdp.o"))?;
+    let object = build_ebpf::build_into(Target::Filter, &Path::new(&folder).join("siglatch-xdp.o"))?;
     if !object.warnings.is_empty() {
         println!("cargo::warning=the XDP program builds with warnings: `cargo xtask build-ebpf` shows them");
     }

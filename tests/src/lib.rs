@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod mutation;
 pub mod netns;
 pub mod packet;
+pub mod parts;
 pub mod probe;
 pub mod process;
 pub mod raw_bpf;

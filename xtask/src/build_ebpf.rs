@@ -14,7 +14,24 @@ use crate::toolchain::{Compiler, READY_OBJECT, Rustc, Search, TARGET, ready_obje
 use crate::workspace_root;
 
 const PACKAGE: &str = "siglatch-ebpf";
-const PROGRAM: &str = "siglatch-xdp";
+
+/// What is built.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// The filter.
+    Filter,
+    /// The filter's parts, one program each, for tests and measurements.
+    Parts,
+}
+
+impl Target {
+    const fn bin(self) -> &'static str {
+        match self {
+            Self::Filter => "siglatch-xdp",
+            Self::Parts => "siglatch-parts",
+        }
+    }
+}
 
 /// Every file and folder that decides what the object contains, for `cargo::rerun-if-changed`.
 #[must_use]
@@ -56,16 +73,22 @@ impl Plan {
     ///
     /// # Errors
     /// If the build fails (the error carries the compiler's messages), or the ready object is no BPF object.
-    pub fn build(&self) -> Result<Object> {
+    pub fn build(&self, target: Target) -> Result<Object> {
         let (file, warnings) = match (&self.compiler, &self.linker) {
-            (Compiler::Ready(object), _) => (object.clone(), String::new()),
+            (Compiler::Ready(object), _) if target == Target::Filter => (object.clone(), String::new()),
+            (Compiler::Ready(object), _) => {
+                bail!(
+                    "{} is the filter alone: tests and measurements need a compiler for BPF\n{CURE}",
+                    object.display()
+                )
+            }
             (Compiler::BuildsCore(rustc), Some(linker)) => {
                 let cargo = rustc.path.with_file_name("cargo");
-                compile(cargo_of_its_own(&cargo).arg("-Zbuild-std=core"), rustc, linker)?
+                compile(cargo_of_its_own(&cargo).arg("-Zbuild-std=core"), target, rustc, linker)?
             }
             (Compiler::BringsCore(rustc), Some(linker)) => {
                 // Debian's compiler calls itself stable; the XDP program's target is not.
-                compile(cargo_of_its_own(&cargo()).env("RUSTC_BOOTSTRAP", "1"), rustc, linker)?
+                compile(cargo_of_its_own(&cargo()).env("RUSTC_BOOTSTRAP", "1"), target, rustc, linker)?
             }
             (Compiler::BuildsCore(_) | Compiler::BringsCore(_), None) => bail!("no bpf-linker\n{CURE}"),
         };
@@ -140,8 +163,8 @@ impl Object {
 ///
 /// # Errors
 /// As [`Plan::find`], [`Plan::build`] and [`Object::place`].
-pub fn build_into(destination: &Path) -> Result<Object> {
-    let object = Plan::find()?.build()?;
+pub fn build_into(target: Target, destination: &Path) -> Result<Object> {
+    let object = Plan::find()?.build(target)?;
     object.place(destination)?;
     Ok(object)
 }
@@ -153,7 +176,7 @@ pub fn build_folder() -> PathBuf {
 }
 
 /// Runs the nested cargo; answers with the linked file and the compiler's warnings.
-fn compile(cargo: &mut Command, rustc: &Rustc, linker: &BpfLinker) -> Result<(PathBuf, String)> {
+fn compile(cargo: &mut Command, target: Target, rustc: &Rustc, linker: &BpfLinker) -> Result<(PathBuf, String)> {
     let flags = [
         format!("-Clinker={}", linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
@@ -166,7 +189,7 @@ fn compile(cargo: &mut Command, rustc: &Rustc, linker: &BpfLinker) -> Result<(Pa
     ];
     cargo
         .current_dir(workspace_root())
-        .args(["build", "--release", "--package", PACKAGE, "--bin", PROGRAM, "--target", TARGET])
+        .args(["build", "--release", "--package", PACKAGE, "--bin", target.bin(), "--target", TARGET])
         // The compiler for BPF has a version of its own.
         .args(["--ignore-rust-version", "--color", "never", "--target-dir"])
         .arg(build_folder())
@@ -180,7 +203,7 @@ fn compile(cargo: &mut Command, rustc: &Rustc, linker: &BpfLinker) -> Result<(Pa
     if !output.status.success() {
         bail!("the XDP program does not build ({rustc}; {linker})\n{}{}", said.trim_end(), hint(&said, linker));
     }
-    let file = build_folder().join(TARGET).join("release").join(PROGRAM);
+    let file = build_folder().join(TARGET).join("release").join(target.bin());
     let warnings = if warns_of_ours(&said) { said } else { String::new() };
     Ok((file, warnings))
 }

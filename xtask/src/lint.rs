@@ -6,7 +6,7 @@ use std::env;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
-use xtask::build_ebpf::Plan;
+use xtask::build_ebpf::{Plan, Target};
 use xtask::programs::{cargo_for_workspace, on_path};
 
 use crate::phases::Phases;
@@ -39,7 +39,8 @@ pub(crate) fn check(phases: &mut Phases) {
 
 /// A build script swallows the nested build's warnings; they are told here.
 fn xdp_program_is_clean() -> Result<bool> {
-    let warnings = Plan::find()?.build()?.warnings;
+    let plan = Plan::find()?;
+    let warnings = plan.build(Target::Filter)?.warnings + &plan.build(Target::Parts)?.warnings;
     eprint!("{warnings}");
     Ok(warnings.is_empty())
 }

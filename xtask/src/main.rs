@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::build_ebpf::{self, Plan};
+use xtask::build_ebpf::{self, Plan, Target};
 
 use crate::run_release::Program;
 use crate::setup::Scope;
@@ -104,7 +104,7 @@ fn build_ebpf() -> Result<()> {
         Some(linker) => println!("linker       {linker}"),
         None => println!("linker       not needed"),
     }
-    let object = plan.build()?;
+    let object = plan.build(Target::Filter)?;
     let destination = build_ebpf::build_folder().join("siglatch-xdp.o");
     let placed = object.place(&destination)?;
     eprint!("{}", object.warnings);
