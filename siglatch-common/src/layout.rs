@@ -125,11 +125,12 @@ pub struct Tuning {
     pub copy_mask: u32,
     /// Offset 88, 4 bytes, native byte order: 1 if a ban is for every frame of a source, 0 if for knocks only.
     pub bans_hosts: u32,
-    /// Offset 92, 4 bytes, zero.
-    pub reserved: u32,
+    /// Offset 92, 4 bytes, native byte order: which frames are told one by one; 0 for none,
+    /// [`Tuning::DIAGNOSE_DROPS`], [`Tuning::DIAGNOSE_ALL`].
+    pub diagnostics: u32,
 }
 layout!(Tuning, size 96, align 8, {
-    spread @ 0, source @ 16, lanes @ 32, bucket_mask @ 80, copy_mask @ 84, bans_hosts @ 88, reserved @ 92,
+    spread @ 0, source @ 16, lanes @ 32, bucket_mask @ 80, copy_mask @ 84, bans_hosts @ 88, diagnostics @ 92,
 });
 
 /// An address as the key of the maps `blacklist` and `known`.
@@ -313,8 +314,14 @@ impl Tuning {
         bucket_mask: 0,
         copy_mask: 0,
         bans_hosts: 0,
-        reserved: 0,
+        diagnostics: 0,
     };
+
+    /// Frames that the network stack does not see are told.
+    pub const DIAGNOSE_DROPS: u32 = 1;
+
+    /// All frames are told.
+    pub const DIAGNOSE_ALL: u32 = 2;
 
     /// The key that spreads sources over places.
     #[inline(always)]

@@ -3,6 +3,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![expect(missing_docs, reason = "the entry macro makes a function that cannot carry any")]
 
+mod diagnostics;
 mod maps;
 mod packet;
 
@@ -26,6 +27,7 @@ pub fn siglatch(ctx: XdpContext) -> u32 {
     {
         maps::note(source, outcome);
     }
+    diagnostics::tell(&ctx, &packet, outcome);
     match outcome.fate() {
         Fate::Drop => xdp_action::XDP_DROP,
         Fate::Pass => xdp_action::XDP_PASS,

@@ -65,9 +65,9 @@ static BUCKET_WORDS: Array<u64, 1024> = Array::new();
 #[btf_map(name = "copies")]
 static COPIES: Array<u64, 1024> = Array::new();
 
-/// A token bucket for each lane.
+/// A token bucket for each lane, and behind them one for diagnostics.
 #[btf_map(name = "lanes")]
-static LANES: Array<LaneMeter, { Lane::ALL.len() }> = Array::new();
+static LANES: Array<LaneMeter, { Lane::ALL.len() + 1 }> = Array::new();
 
 /// Who is refused most, by samples.
 #[btf_map(name = "offenders")]
@@ -127,6 +127,23 @@ pub fn note(source: Halves, outcome: Outcome) {
             (*place).samples -= 1;
         }
     }
+}
+
+/// Which frames are to be told one by one.
+#[inline(always)]
+pub fn diagnostics() -> u32 {
+    // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
+    unsafe { (&raw const TUNING.diagnostics).read_volatile() }
+}
+
+/// Whether one more frame may be told this second.
+#[inline(always)]
+pub fn may_tell() -> bool {
+    let Some(meter) = LANES.get_ptr_mut(Lane::ALL.len() as u32) else { return false };
+    // SAFETY: a field of a map value; no arguments to get wrong.
+    let (word, now) = unsafe { (MapWord(&raw mut (*meter).bucket), bpf_ktime_get_coarse_ns()) };
+    let next = DIAGNOSTICS.take(word.read(), now);
+    next.inspect(|next| word.write(*next)).is_some()
 }
 
 /// The kernel as the filter sees it.
@@ -362,6 +379,9 @@ fn boot_ns() -> u64 {
     // SAFETY: no arguments to get wrong.
     unsafe { bpf_ktime_get_boot_ns() }
 }
+
+/// Frames told one by one: enough to see what is going on, too few to fill a disk.
+const DIAGNOSTICS: Pace = Pace::per_second(100, 100);
 
 /// Bytes of a ring.
 const RING_BYTES: usize = 256 * 1024;

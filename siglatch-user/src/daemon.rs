@@ -31,7 +31,7 @@ use crate::edge::lists::Lists as _;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Counts, KnockSocket};
-use crate::edge::xdp::{self, Candidates, Maps, Shield};
+use crate::edge::xdp::{self, Attached, Candidates, Maps, Shield};
 use crate::edge::{clock, randomness};
 use crate::gate::{Gate, still_allowed};
 use crate::keys::Keyring;
@@ -102,7 +102,10 @@ pub async fn run(settings: Settings) -> Result<()> {
     match (ingress, loaded) {
         (Ingress::Xdp(xdp), Some(loaded)) => {
             let own = network.own_addresses().await?;
-            let (shield, candidates) = loaded.attach(&xdp, &own, &network).await?;
+            let Attached { shield, candidates, diagnostics, .. } = loaded.attach(&xdp, &own, &network).await?;
+            if let Some(diagnostics) = diagnostics {
+                tasks.spawn(async { Ok(diagnostics.run().await?) });
+            }
             let PerLane { stamped, known, unknown } = candidates;
             for lane in [stamped, known, unknown] {
                 tasks.spawn(feed(lane, Arc::clone(&pool)));

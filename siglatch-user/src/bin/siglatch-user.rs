@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use siglatch_user::config::{Given, Ingress, Settings, Xdp};
+use siglatch_user::config::{Diagnostics, Given, Ingress, Settings, Xdp};
 use siglatch_user::ctl::check::{Shape, check};
 use siglatch_user::ctl::{
     Failure,
@@ -29,6 +29,9 @@ struct Options {
     /// Where datagrams come in, instead of what the configuration says
     #[arg(long)]
     ingress: Option<IngressMode>,
+    /// Tell single frames in the log, up to a hundred a second, instead of what the configuration says
+    #[arg(long, value_name = "WHICH")]
+    diagnostics: Option<Told>,
     /// Only say what is wrong with the configuration
     #[arg(long)]
     check: bool,
@@ -46,6 +49,16 @@ enum IngressMode {
     Xdp,
     /// A plain UDP socket on each knock port: for containers and foreign kernels
     Socket,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Told {
+    /// None
+    Off,
+    /// Those that the network stack does not see
+    Drops,
+    /// All of them
+    All,
 }
 
 const PROGRAM: &str = "siglatch-user";
@@ -94,6 +107,12 @@ fn ingress(configured: Ingress, options: &Options) -> Ingress {
     if !options.interfaces.is_empty() {
         xdp.interfaces.clone_from(&options.interfaces);
     }
+    xdp.diagnostics = match options.diagnostics {
+        Some(Told::Off) => Diagnostics::Off,
+        Some(Told::Drops) => Diagnostics::Drops,
+        Some(Told::All) => Diagnostics::All,
+        None => xdp.diagnostics,
+    };
     Ingress::Xdp(xdp)
 }
 

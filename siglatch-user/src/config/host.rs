@@ -11,7 +11,7 @@ use super::finding::{Code, Findings, Span};
 use super::key_files::{self, KeyFiles};
 use super::schema;
 use super::section::{Located, Section};
-use super::settings::{Attach, Gateway, Ingress, KnockPort, Xdp};
+use super::settings::{Attach, Diagnostics, Gateway, Ingress, KnockPort, Xdp};
 use super::{Given, value};
 use crate::keys::ServerKey;
 
@@ -30,6 +30,7 @@ pub(super) fn ingress(root: &Section<'_>, folder: &Path, given: &Given, findings
         interfaces: interfaces.iter().flatten().map(|interface| interface.value.to_owned()).collect(),
         attach: section.choice("attach", &ATTACH, findings).unwrap_or_default(),
         pin_dir: place(&section, "pin_dir", Xdp::DEFAULT_PIN_DIR, folder, findings),
+        diagnostics: section.choice("diagnostics", &DIAGNOSTICS, findings).unwrap_or_default(),
     };
     if is_socket {
         return Ingress::Socket;
@@ -116,6 +117,9 @@ fn place(section: &Section<'_>, key: &str, default: &str, folder: &Path, finding
 }
 
 const ATTACH: [(&str, Attach); 3] = [("auto", Attach::Auto), ("native", Attach::Native), ("generic", Attach::Generic)];
+
+const DIAGNOSTICS: [(&str, Diagnostics); 3] =
+    [("off", Diagnostics::Off), ("drops", Diagnostics::Drops), ("all", Diagnostics::All)];
 
 const DEFAULT_NAME: &str = "gateway";
 

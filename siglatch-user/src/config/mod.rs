@@ -30,8 +30,8 @@ pub use finding::{Code, Finding, Note, Severity, Span};
 pub use key_files::{KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};
 pub use settings::{
-    Attach, BanRule, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule, Limits, OperatorSets, OwnTable, Scope,
-    Settings, Xdp,
+    Attach, BanRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule, Limits, OperatorSets,
+    OwnTable, Scope, Settings, Xdp,
 };
 
 use crate::keys::GateKeys;

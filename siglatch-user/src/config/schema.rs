@@ -50,6 +50,7 @@ pub(super) const INGRESS: Form = Form {
         optional("interfaces", "[\"eth0\"]"),
         optional("attach", "\"auto\""),
         optional("pin_dir", "\"/sys/fs/bpf/siglatch\""),
+        optional("diagnostics", "\"off\""),
     ],
 };
 

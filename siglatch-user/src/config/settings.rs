@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use siglatch_common::address::Network;
 use siglatch_common::lane::PerLane;
+use siglatch_common::layout::Tuning;
 use siglatch_common::seal::HmacKey;
 use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::UserId;
@@ -176,6 +177,8 @@ pub struct Xdp {
     pub attach: Attach,
     /// The bpffs folder for maps, program and links.
     pub pin_dir: PathBuf,
+    /// Which frames are told one by one, in the log.
+    pub diagnostics: Diagnostics,
 }
 
 impl Xdp {
@@ -186,7 +189,12 @@ impl Xdp {
 impl Default for Xdp {
     /// Names no interface.
     fn default() -> Self {
-        Self { interfaces: Vec::new(), attach: Attach::Auto, pin_dir: PathBuf::from(Self::DEFAULT_PIN_DIR) }
+        Self {
+            interfaces: Vec::new(),
+            attach: Attach::Auto,
+            pin_dir: PathBuf::from(Self::DEFAULT_PIN_DIR),
+            diagnostics: Diagnostics::Off,
+        }
     }
 }
 
@@ -200,6 +208,19 @@ pub enum Attach {
     Native,
     /// In the network stack.
     Generic,
+}
+
+/// Which frames the XDP program tells one by one, up to a hundred a second.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Diagnostics {
+    /// None, at no cost.
+    #[default]
+    Off = 0,
+    /// Those that the network stack does not see.
+    Drops = Tuning::DIAGNOSE_DROPS,
+    /// All.
+    All = Tuning::DIAGNOSE_ALL,
 }
 
 /// A UDP port that takes knocks.

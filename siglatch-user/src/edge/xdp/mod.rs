@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attach;
+mod diagnostics;
 mod error;
 mod ground;
 mod lists;
@@ -21,6 +22,7 @@ use crate::config;
 use crate::edge::network::Network;
 
 pub use attach::Mode;
+pub use diagnostics::Diagnostics;
 pub use error::XdpError;
 pub use lists::Maps;
 pub use ring::Candidates;
@@ -60,6 +62,18 @@ pub struct Loaded {
     pins: Pins,
 }
 
+/// The program at work, and what comes of it.
+pub struct Attached {
+    /// This host's addresses, to be kept true.
+    pub shield: Shield,
+    /// The ring of each lane.
+    pub candidates: PerLane<Candidates>,
+    /// Single frames, if the operator asked for them.
+    pub diagnostics: Option<Diagnostics>,
+    /// Each interface, with the mode the program runs in.
+    pub interfaces: Vec<(String, Mode)>,
+}
+
 impl Loaded {
     /// Checks the ground, takes over the pinned maps of an earlier daemon where their layout is ours, and has the
     /// kernel verify the program. Changes nothing that a running daemon could notice.
@@ -92,6 +106,8 @@ impl Loaded {
         let mut loader = EbpfLoader::new();
         loader.override_global(PORTS, &ports, true).override_global(TUNING, &measures.tuning, true);
         measures.size(&mut loader);
+        let level = diagnostics::level(measures.tuning.diagnostics);
+        loader.override_global(aya_log::LEVEL, &level, false);
         for name in pins::MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -110,26 +126,31 @@ impl Loaded {
         settings: &config::Xdp,
         own: &[Address],
         network: &Network,
-    ) -> Result<(Shield, PerLane<Candidates>), XdpError> {
+    ) -> Result<Attached, XdpError> {
         let mut shield = Shield { own: OwnAddresses::new(take(&mut self.ebpf, "own_addresses")?)? };
         shield.set_own_addresses(own)?;
         let mut ring = |lane| Candidates::new(take(&mut self.ebpf, ring_of(lane))?);
         let candidates =
             PerLane { stamped: ring(Lane::Stamped)?, known: ring(Lane::Known)?, unknown: ring(Lane::Unknown)? };
 
+        let wants_diagnostics = settings.diagnostics != config::Diagnostics::Off;
+        let diagnostics = wants_diagnostics.then(|| Diagnostics::new(&mut self.ebpf)).transpose()?;
+
         let program = program(&mut self.ebpf)?;
+        let mut interfaces = Vec::new();
         for interface in &settings.interfaces {
             let mode = attach::attach(program, interface, settings.attach, &self.pins, network).await?;
             info!(%interface, mode = mode.label(), "XDP program attached");
             if mode == Mode::Generic {
                 warn!(%interface, "generic mode: the driver has no native XDP; drops cost several times as much");
             }
+            interfaces.push((interface.clone(), mode));
         }
         for interface in self.pins.forget_links_except(&settings.interfaces)? {
             info!(%interface, "XDP program detached: no longer among the interfaces");
         }
         self.pins.pin_program(program)?;
-        Ok((shield, candidates))
+        Ok(Attached { shield, candidates, diagnostics, interfaces })
     }
 }
 
@@ -163,7 +184,10 @@ impl Measures {
             bucket_mask: limits.sources - 1,
             copy_mask: limits.copies - 1,
             bans_hosts: u32::from(settings.ban.scope == config::Scope::Host),
-            reserved: 0,
+            diagnostics: match &settings.ingress {
+                config::Ingress::Xdp(xdp) => xdp.diagnostics as u32,
+                config::Ingress::Socket => 0,
+            },
         };
         Self { tuning, bans: settings.ban.capacity, known: settings.known.capacity }
     }
