@@ -24,6 +24,10 @@ use crate::gate::{Nonce, Remembered};
 pub struct NonceStore {
     dir: PathBuf,
     current: File,
+    /// Bytes of whole records in the current file.
+    length: u64,
+    /// What a failure has left half done; nothing is written before it is mended.
+    flaw: Option<Flaw>,
     boot: BootId,
 }
 
@@ -50,6 +54,17 @@ pub struct NonceStoreError {
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+/// What a failure has left half done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Flaw {
+    /// The file may end in the middle of a record, and with records of knocks that were not admitted.
+    Tail,
+    /// The file of the new generation does not have its name yet; nor has any other.
+    Nameless,
+    /// The names are right, but a loss of power might bring the earlier ones back.
+    NamesUnsynced,
 }
 
 /// Identifies one run of the kernel.
@@ -100,15 +115,15 @@ impl NonceStore {
         let mut records = vec![Record::Opened(boot.0)];
         records.extend(floor.map(Record::Floor));
         records.extend(remembered.nonces.iter().map(|nonce| Record::Nonce(*nonce)));
-        let current = start_file(dir, &records)?;
+        let (current, length) = start_file(dir, &records)?;
         remove(&dir.join(PREVIOUS))?;
-        Ok((Self { dir: dir.to_owned(), current, boot }, remembered, recovery))
+        Ok((Self { dir: dir.to_owned(), current, length, flaw: None, boot }, remembered, recovery))
     }
 
     /// Keeps nonces: after this they survive the daemon.
     ///
     /// # Errors
-    /// If the disk takes no more; the nonces must then not take effect.
+    /// If the disk takes no more; the nonces must then not take effect, and none of them is kept.
     pub fn remember(&mut self, nonces: &[Nonce]) -> Result<(), NonceStoreError> {
         let records: Vec<_> = nonces.iter().map(|nonce| Record::Nonce(*nonce)).collect();
         self.append(&records)
@@ -126,13 +141,18 @@ impl NonceStore {
     /// Forgets the older generation, and begins a new one.
     ///
     /// # Errors
-    /// If the disk takes no more.
+    /// If the disk takes no more; then nothing is forgotten.
     pub fn forget(&mut self, floor: Wall, lease: Option<Wall>) -> Result<(), NonceStoreError> {
-        fs::rename(self.dir.join(CURRENT), self.dir.join(PREVIOUS))
-            .map_err(|source| self.error("set aside", source))?;
+        self.mend()?;
         let mut records = vec![Record::Opened(self.boot.0), Record::Floor(floor)];
         records.extend(lease.map(Record::Lease));
-        self.current = start_file(&self.dir, &records)?;
+        // All that takes room comes before anything is forgotten.
+        let (current, length) = write_file(&self.dir, &records)?;
+        fs::rename(self.dir.join(CURRENT), self.dir.join(PREVIOUS))
+            .map_err(|source| self.error("set aside", source))?;
+        (self.current, self.length, self.flaw) = (current, length, Some(Flaw::Nameless));
+        // Done, whatever comes of this: to forget once more would take the generation that has just ended.
+        let _ = self.mend();
         Ok(())
     }
 
@@ -145,8 +165,37 @@ impl NonceStore {
         self.current.sync_all().map_err(|source| self.error("write through", source))
     }
 
+    /// Writes all of these records, or none of them.
     fn append(&mut self, records: &[Record]) -> Result<(), NonceStoreError> {
-        self.current.write_all(&encode(records)).map_err(|source| self.error("write", source))
+        self.mend()?;
+        let bytes = encode(records);
+        match self.current.write_all(&bytes) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(source) => {
+                self.flaw = Some(Flaw::Tail);
+                // At once: a record that is cut short is believed only at the end of a file.
+                let _ = self.mend();
+                Err(self.error("write", source))
+            }
+        }
+    }
+
+    /// Finishes what a failure has left half done.
+    fn mend(&mut self) -> Result<(), NonceStoreError> {
+        while let Some(flaw) = self.flaw {
+            let mended = match flaw {
+                Flaw::Tail => self.current.set_len(self.length).map(|()| None),
+                Flaw::Nameless => {
+                    fs::rename(self.dir.join(FRESH), self.dir.join(CURRENT)).map(|()| Some(Flaw::NamesUnsynced))
+                }
+                Flaw::NamesUnsynced => sync_dir(&self.dir).map(|()| None),
+            };
+            self.flaw = mended.map_err(|source| self.error("mend", source))?;
+        }
+        Ok(())
     }
 
     fn error(&self, doing: &'static str, source: io::Error) -> NonceStoreError {
@@ -213,20 +262,38 @@ impl Kept {
     }
 }
 
-/// Makes a new current file: whole, or not at all.
-fn start_file(dir: &Path, records: &[Record]) -> Result<File, NonceStoreError> {
-    let (path, fresh) = (dir.join(CURRENT), dir.join(FRESH));
-    let make = || {
-        remove_if_there(&fresh)?;
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&encode(records))?;
+/// Makes a new current file, and says how long it is: whole, or not at all.
+fn start_file(dir: &Path, records: &[Record]) -> Result<(File, u64), NonceStoreError> {
+    let written = write_file(dir, records)?;
+    let path = dir.join(CURRENT);
+    let named = fs::rename(dir.join(FRESH), &path).and_then(|()| sync_dir(dir));
+    named.map_err(|source| NonceStoreError { doing: "write", path, source })?;
+    Ok(written)
+}
+
+/// Writes through to the disk what is to become the current file, and says how long it is.
+fn write_file(dir: &Path, records: &[Record]) -> Result<(File, u64), NonceStoreError> {
+    let path = dir.join(FRESH);
+    let bytes = [&MAGIC[..], &encode(records)].concat();
+    let write = || {
+        remove_if_there(&path)?;
+        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(dir)?.sync_all()?;
         Ok(file)
     };
-    make().map_err(|source| NonceStoreError { doing: "write", path: path.clone(), source })
+    match write() {
+        Ok(file) => Ok((file, bytes.len() as u64)),
+        Err(source) => {
+            // What was written of it takes room that others need.
+            let _ = remove_if_there(&path);
+            Err(NonceStoreError { doing: "write", path, source })
+        }
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 fn make_dir(dir: &Path) -> Result<(), NonceStoreError> {

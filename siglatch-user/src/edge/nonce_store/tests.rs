@@ -120,6 +120,89 @@ fn every_truncation_and_every_damaged_byte_fails_closed() {
 }
 
 #[test]
+fn what_a_failed_write_has_left_is_cut_off_before_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.remember(&[nonce(1)]).unwrap();
+    // As a write does that fails after one record and a half.
+    let left = [&Record::Nonce(nonce(2)).encode()[..], &Record::Nonce(nonce(3)).encode()[..7]].concat();
+    store.current.write_all(&left).unwrap();
+    store.flaw = Some(Flaw::Tail);
+    store.remember(&[nonce(4)]).unwrap();
+    drop(store);
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!((&remembered.nonces[..], recovery), (&[nonce(1), nonce(4)][..], Recovery::Complete));
+}
+
+#[test]
+fn a_full_disk_takes_nothing_and_nothing_is_written_until_it_is_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.remember(&[nonce(1)]).unwrap();
+    // full(4): every write fails for want of room; and it cannot be made shorter.
+    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let disk = std::mem::replace(&mut store.current, full);
+    for _ in 0..2 {
+        assert!(store.remember(&[nonce(2)]).unwrap_err().to_string().contains("nonces.current"));
+        assert_eq!(store.flaw, Some(Flaw::Tail));
+        assert!(store.lease(Wall::from_secs(2_000)).is_err());
+        assert!(store.forget(Wall::from_secs(2_000), None).is_err(), "a file with a flaw is not set aside");
+    }
+    store.current = disk;
+    store.remember(&[nonce(3)]).unwrap();
+    assert_eq!(store.flaw, None);
+    store.forget(Wall::from_secs(500), None).unwrap();
+    drop(store);
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!((&remembered.nonces[..], recovery), (&[nonce(1), nonce(3)][..], Recovery::Complete));
+    assert_eq!(remembered.floor, Some(Wall::from_secs(500)));
+}
+
+#[test]
+fn a_generation_that_cannot_begin_ends_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.remember(&[nonce(1)]).unwrap();
+    store.forget(Wall::from_secs(5), None).unwrap();
+    store.remember(&[nonce(2)]).unwrap();
+    // Nothing can be written under that name.
+    let obstacle = dir.path().join(FRESH);
+    fs::create_dir(&obstacle).unwrap();
+    for _ in 0..3 {
+        assert!(store.forget(Wall::from_secs(6), None).is_err());
+    }
+    store.remember(&[nonce(3)]).unwrap();
+    fs::remove_dir(&obstacle).unwrap();
+    drop(store);
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!((remembered.nonces.len(), remembered.floor), (3, Some(Wall::from_secs(5))));
+    assert_eq!(recovery, Recovery::Complete);
+}
+
+#[test]
+fn a_generation_begins_once_however_often_its_file_cannot_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    store.remember(&[nonce(1)]).unwrap();
+    store.forget(Wall::from_secs(5), None).unwrap();
+    // As after a rename that failed.
+    fs::rename(dir.path().join(CURRENT), dir.path().join("elsewhere")).unwrap();
+    store.flaw = Some(Flaw::Nameless);
+    for _ in 0..3 {
+        assert!(store.remember(&[nonce(2)]).is_err());
+    }
+    fs::rename(dir.path().join("elsewhere"), dir.path().join(FRESH)).unwrap();
+    store.remember(&[nonce(2)]).unwrap();
+    drop(store);
+    let (_, remembered, recovery) = open(dir.path());
+    assert_eq!((&remembered.nonces[..], recovery), (&[nonce(1), nonce(2)][..], Recovery::Complete));
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("state"), "a file").unwrap();
