@@ -7,6 +7,7 @@
 //! ```
 
 mod judge;
+mod owed;
 mod turns;
 
 use std::sync::Arc;

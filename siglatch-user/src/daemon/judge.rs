@@ -4,9 +4,10 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use siglatch_common::units::{Boot, Wall};
+use siglatch_common::units::Boot;
 use tracing::{debug, error, info, warn};
 
+use super::owed::{Due, Owed};
 use super::turns::Turns;
 use crate::causes::with_causes;
 use crate::edge::clock;
@@ -34,7 +35,8 @@ pub(super) struct Judge {
     firewall: Firewall,
     /// When the firewall is to be brought in line with the gate, if it is not.
     repair: Option<Boot>,
-    lease: Option<Wall>,
+    /// What the store must have before the next nonce.
+    owed: Owed,
     tally: Tally,
 }
 
@@ -47,7 +49,15 @@ struct Tally {
 
 impl Judge {
     pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall) -> Self {
-        Self { turns: Turns::new(), gate, store, firewall, repair: None, lease: None, tally: Tally::default() }
+        Self {
+            turns: Turns::new(),
+            gate,
+            store,
+            firewall,
+            repair: None,
+            owed: Owed::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// Judges until told to stop.
@@ -121,43 +131,48 @@ impl Judge {
         }
     }
 
-    /// Does what the gate decided: nonces are kept before anything opens.
+    /// Does what the gate decided: nonces are kept before anything opens, and nothing opens for those that cannot be.
+    ///
+    /// A knock whose nonce was not kept is known to the gate all the same, so that no copy is admitted in its place. After
+    /// a restart it is not; but nothing came of it, so that it can be admitted then, once.
     fn carry_out(&mut self) {
         let effects = self.gate.take_effects();
         if effects.is_empty() {
             return;
         }
         let (mut nonces, mut grants) = (Vec::new(), Vec::new());
-        let kept = effects.into_iter().try_for_each(|effect| match effect {
-            Effect::Remember(nonce) => {
-                nonces.push(nonce);
-                Ok(())
+        for effect in effects {
+            match effect {
+                Effect::Lease(until) => self.owed.lease(until),
+                Effect::Forget(floor) => self.owed.forget(floor),
+                Effect::Remember(nonce) => nonces.push(nonce),
+                Effect::Open(opened) => grants.extend(opened),
             }
-            Effect::Open(opened) => {
-                grants.extend(opened);
-                Ok(())
-            }
-            Effect::Lease(until) => {
-                self.lease = Some(until);
-                self.store.lease(until)
-            }
-            Effect::Forget(floor) => {
-                self.remember(&mut nonces)?;
-                self.store.forget(floor, self.lease)
-            }
-        });
-        if let Err(error) = kept.and_then(|()| self.remember(&mut nonces)) {
-            error!(%error, grants = grants.len(), "knocks cannot be remembered, so nothing was opened for them");
-            return;
         }
-        self.open(&grants);
+        match self.keep(&nonces) {
+            Ok(()) => self.open(&grants),
+            Err(error) => {
+                self.gate.withdraw();
+                let (knocks, grants) = (nonces.len(), grants.len());
+                error!(%error, knocks, grants, "knocks cannot be remembered, so nothing was opened for them");
+            }
+        }
     }
 
-    fn remember(&mut self, nonces: &mut Vec<Nonce>) -> Result<(), NonceStoreError> {
+    /// Writes what is owed, then the nonces. Those of a generation that has just ended come into the file of the next:
+    /// they are kept for longer than they must be.
+    fn keep(&mut self, nonces: &[Nonce]) -> Result<(), NonceStoreError> {
+        while let Some(due) = self.owed.next() {
+            match due {
+                Due::Lease(until) => self.store.lease(until)?,
+                Due::Forget(floor, lease) => self.store.forget(floor, lease)?,
+            }
+            self.owed.written(due);
+        }
         if nonces.is_empty() {
             return Ok(());
         }
-        self.store.remember(&std::mem::take(nonces))
+        self.store.remember(nonces)
     }
 
     fn open(&mut self, grants: &[Grant]) {

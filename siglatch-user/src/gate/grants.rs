@@ -12,12 +12,20 @@ use super::{Grant, GrantKey, Refusal};
 pub(super) struct Grants {
     held: BTreeMap<GrantKey, Held>,
     by_end: BTreeSet<(Boot, GrantKey)>,
+    changes: Vec<Change>,
 }
 
 #[derive(Debug)]
 struct Held {
     until: Boot,
     label: String,
+}
+
+/// A grant that was opened or extended, and what it was before.
+#[derive(Debug)]
+pub(super) struct Change {
+    key: GrantKey,
+    before: Option<Held>,
 }
 
 impl Grants {
@@ -43,10 +51,32 @@ impl Grants {
         let label = format!("{} {}", opening.user.name, opening.action.name);
         let grants = opening.services.iter().map(|&service| {
             let key = GrantKey { source: opening.source, service };
-            let until = self.hold(key, now.after(opening.ttl), &label);
+            let wanted = now.after(opening.ttl);
+            let change = self.hold(key, wanted, &label);
+            self.changes.extend(change);
+            let until = self.held.get(&key).map_or(wanted, |held| held.until);
             Grant { key, ttl: until.since(now), label: label.clone() }
         });
         Ok(grants.collect())
+    }
+
+    /// What [`Grants::open`] has changed since the last call.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Makes everything as it was before these changes, which must be the latest: a grant that was extended ends when
+    /// it would have ended.
+    pub(super) fn undo(&mut self, changes: Vec<Change>) {
+        for Change { key, before } in changes.into_iter().rev() {
+            if let Some(held) = self.held.remove(&key) {
+                self.by_end.remove(&(held.until, key));
+            }
+            if let Some(before) = before {
+                self.by_end.insert((before.until, key));
+                self.held.insert(key, before);
+            }
+        }
     }
 
     /// Everything that holds now, with the time left.
@@ -70,17 +100,16 @@ impl Grants {
         }
     }
 
-    fn hold(&mut self, key: GrantKey, until: Boot, label: &str) -> Boot {
-        let until = match self.held.get(&key) {
-            Some(held) if held.until >= until => return held.until,
-            Some(held) => {
-                self.by_end.remove(&(held.until, key));
-                until
-            }
-            None => until,
-        };
+    /// Opens or extends; nothing changes if it holds so long already.
+    fn hold(&mut self, key: GrantKey, until: Boot, label: &str) -> Option<Change> {
+        if self.held.get(&key).is_some_and(|held| held.until >= until) {
+            return None;
+        }
+        let before = self.held.insert(key, Held { until, label: label.to_owned() });
+        if let Some(before) = &before {
+            self.by_end.remove(&(before.until, key));
+        }
         self.by_end.insert((until, key));
-        self.held.insert(key, Held { until, label: label.to_owned() });
-        until
+        Some(Change { key, before })
     }
 }

@@ -29,7 +29,7 @@ use crate::policy::Policy;
 /// The gate. The caller owns the ring, the clock, the disk and the firewall:
 ///
 /// 1. hand every datagram to [`open()`], on any thread, and what comes of it to [`Gate::judge`];
-/// 2. carry out every effect, in order ([`Gate::take_effects`]);
+/// 2. carry out every effect, in order ([`Gate::take_effects`]), or tell the gate that you cannot ([`Gate::withdraw`]);
 /// 3. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due.
 #[derive(Debug)]
 pub struct Gate {
@@ -38,6 +38,14 @@ pub struct Gate {
     steps: step::Steps,
     grants: grants::Grants,
     effects: Vec<Effect>,
+    handed_out: HandedOut,
+}
+
+/// What the effects that were taken last have changed in the gate.
+#[derive(Debug, Default)]
+struct HandedOut {
+    grants: Vec<grants::Change>,
+    steps: Vec<(UserId, Address)>,
 }
 
 impl Gate {
@@ -51,6 +59,7 @@ impl Gate {
             steps: step::Steps::default(),
             grants: grants::Grants::default(),
             effects: Vec::new(),
+            handed_out: HandedOut::default(),
         };
         gate.grants.take_over(grants, now.boot);
         gate
@@ -86,7 +95,21 @@ impl Gate {
     /// What is to be done, in order; empty until the next knock is judged.
     #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.handed_out = HandedOut { grants: self.grants.take_changes(), steps: self.steps.take_changes() };
         std::mem::take(&mut self.effects)
+    }
+
+    /// Takes back what came of the knocks behind the effects that were taken last, because these could not be kept: their
+    /// grants are as they were before, and their sequences start again. To be called before the next knock is judged.
+    ///
+    /// Their nonces stay known, so that no copy is admitted in their place. Whoever starts without them may admit each
+    /// of those knocks once: nothing came of it yet.
+    pub fn withdraw(&mut self) {
+        let HandedOut { grants, steps } = std::mem::take(&mut self.handed_out);
+        self.grants.undo(grants);
+        for (user, source) in steps {
+            self.steps.reset(user, source);
+        }
     }
 
     /// When [`Gate::handle_timeout`] has something to do.

@@ -28,6 +28,8 @@ pub(super) struct Stepped {
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     under_way: BTreeMap<UserId, Vec<Progress>>,
+    /// Whose sequences have come further.
+    taken: Vec<(UserId, Address)>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,11 @@ impl Steps {
         Ok(stepped(Outcome::Step { taken, of: step.of.steps.len() }))
     }
 
+    /// Whose sequences have come further since the last call.
+    pub(super) fn take_changes(&mut self) -> Vec<(UserId, Address)> {
+        std::mem::take(&mut self.taken)
+    }
+
     /// Starts the user's sequence from this address again.
     pub(super) fn reset(&mut self, user: UserId, source: Address) {
         self.forget(user, source);
@@ -102,6 +109,7 @@ impl Steps {
         if sources.len() >= Self::PER_USER {
             sources.remove(0);
         }
+        self.taken.push((user, progress.source));
         sources.push(progress);
     }
 }

@@ -13,6 +13,8 @@ use super::*;
 use crate::keys::{Keyring, ServerKey};
 use crate::policy::{Action, ActionKind, Allowed, GrantRule, Sequence, SourceRule, User};
 
+mod withdrawn;
+
 const START: u64 = 1_800_000_000;
 const HOME: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.9";

@@ -95,7 +95,9 @@ refusals! {
     SourceMismatch "source_mismatch",
 }
 
-/// What the caller must now do, in this order. If one cannot be done, those after it must not be.
+/// What the caller must now do, in this order. If one cannot be done, those after it must not be, and the gate must be
+/// told ([`super::Gate::withdraw`]); a [`Effect::Lease`] or [`Effect::Forget`] that was not done is owed, and comes before
+/// whatever the gate wants next.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Effect {
     /// Make sure, before the next effect, that after a loss of power no stamp up to this one is taken for fresh.
