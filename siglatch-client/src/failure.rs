@@ -104,6 +104,14 @@ pub enum Failure {
         /// What it is.
         flaw: KeyFlaw,
     },
+    /// A file's contents are no gate key.
+    #[error("{} is no gate key: {}", path.display(), gate_key_flaw(*flaw))]
+    GateKey {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        flaw: KeyFlaw,
+    },
     /// A file's contents are no server key.
     #[error("{} is no server key: {flaw}", path.display())]
     ServerKey {
@@ -186,7 +194,7 @@ impl Failure {
             Self::NoAction { .. } => "no_action",
             Self::NoSequence { .. } => "no_sequence",
             Self::Exposed { .. } => "exposed_key",
-            Self::HmacKey { .. } | Self::ServerKey { .. } => "unsound_key",
+            Self::HmacKey { .. } | Self::GateKey { .. } | Self::ServerKey { .. } => "unsound_key",
             Self::Payload(_) => "payload",
             Self::Seal(_) | Self::Randomness(_) => "no_randomness",
             Self::Clock => "clock",
@@ -240,6 +248,7 @@ impl Failure {
             }
             Self::Exposed { path, .. } => format!("close it: chmod 600 {}", path.display()),
             Self::HmacKey { .. } => "siglatch keygen --out FILE makes one; the gateway must hold the same".to_owned(),
+            Self::GateKey { .. } => "ask the gateway's operator for its gate key, and for the number of it".to_owned(),
             Self::ServerKey { .. } => "ask the gateway's operator for its public key".to_owned(),
             Self::Payload(PayloadFlaw::Long { .. }) => "shorten --payload".to_owned(),
             Self::Payload(PayloadFlaw::Twice { .. }) => "say it once".to_owned(),
@@ -285,6 +294,13 @@ fn choices(what: &str, meant: &str, known: &[&str]) -> String {
     let nearest = nearest(meant, known.iter().copied());
     let nearest = nearest.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
     format!("{nearest}{what}: {}; ", known.join(", "))
+}
+
+fn gate_key_flaw(flaw: KeyFlaw) -> String {
+    match flaw {
+        KeyFlaw::Form => "neither 16 raw bytes nor 32 hex digits".to_owned(),
+        KeyFlaw::Zero => flaw.to_string(),
+    }
 }
 
 fn listed(addresses: &[IpAddr]) -> String {

@@ -1,9 +1,10 @@
 //! Turns one knock into the datagram that carries it.
 //! Never reads a clock, a file or a socket; sealing alone draws randomness, for its padding.
 
-use siglatch_common::seal::{self, HmacKey, SealError, ServerPublicKey};
+use siglatch_common::seal::{self, GateKey, HmacKey, SealError, ServerPublicKey};
+use siglatch_common::stamp::{Epoch, STAMP_LEN, Slot, stamp_sealed};
 use siglatch_common::wire::Wire;
-use siglatch_common::wire::v1::{ActionId, Packet, Payload, UserId};
+use siglatch_common::wire::v1::{ActionId, Packet, Payload, SEALED_LEN, UserId};
 
 /// What one datagram asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,7 +15,7 @@ pub struct Knock {
     pub action: ActionId,
     /// Words for the action.
     pub payload: Payload,
-    /// Seconds since the Unix epoch; a gateway takes what is at most a minute off.
+    /// Seconds since the Unix epoch; a gateway takes what is at most a minute off. A stamp is of the same moment.
     pub timestamp: u32,
     /// Random: tells two knocks of one second apart.
     pub challenge: u32,
@@ -30,10 +31,19 @@ pub struct Keys {
 #[derive(Clone, Debug)]
 enum Envelope {
     Sealed(ServerPublicKey),
+    Stamped(ServerPublicKey, Stamper),
     Clear,
 }
 
-/// The UDP payload of a knock: authenticated, and sealed if the wire is [`Wire::Sealed`].
+/// A gate key under its number: what makes a gateway's kernel tell a knock from junk.
+#[derive(Clone, Debug)]
+pub struct Stamper {
+    /// Below [`siglatch_common::stamp::GATE_KEYS`].
+    number: u8,
+    key: GateKey,
+}
+
+/// The UDP payload of a knock: authenticated, and sealed or stamped as its [`Wire`] demands.
 ///
 /// # Errors
 /// [`SealError`] if the system gives no randomness.
@@ -41,6 +51,11 @@ pub fn datagram(knock: &Knock, keys: &Keys) -> Result<Vec<u8>, SealError> {
     let packet = packet(knock, &keys.hmac);
     match &keys.envelope {
         Envelope::Sealed(server_key) => Ok(server_key.seal(&packet)?.to_vec()),
+        Envelope::Stamped(server_key, stamper) => {
+            let sealed = server_key.seal(&packet)?;
+            let stamp = stamper.stamp(&sealed, Epoch::at(knock.timestamp.into()));
+            Ok([stamp.as_slice(), sealed.as_slice()].concat())
+        }
         Envelope::Clear => Ok(packet.encode().to_vec()),
     }
 }
@@ -60,6 +75,12 @@ impl Keys {
         Self { hmac, envelope: Envelope::Sealed(server_key) }
     }
 
+    /// For a `stamped` knock port.
+    #[must_use]
+    pub const fn stamped(hmac: HmacKey, server_key: ServerPublicKey, stamper: Stamper) -> Self {
+        Self { hmac, envelope: Envelope::Stamped(server_key, stamper) }
+    }
+
     /// For a `clear` knock port.
     #[must_use]
     pub const fn clear(hmac: HmacKey) -> Self {
@@ -71,8 +92,32 @@ impl Keys {
     pub const fn wire(&self) -> Wire {
         match &self.envelope {
             Envelope::Sealed(_) => Wire::Sealed,
+            Envelope::Stamped(..) => Wire::Stamped,
             Envelope::Clear => Wire::Clear,
         }
+    }
+
+    /// The number of the gate key, if the wire is stamped.
+    #[must_use]
+    pub const fn gate_key(&self) -> Option<u8> {
+        match &self.envelope {
+            Envelope::Stamped(_, stamper) => Some(stamper.number),
+            Envelope::Sealed(_) | Envelope::Clear => None,
+        }
+    }
+}
+
+impl Stamper {
+    /// Stamps with a gate key; nothing if no gate key can have that number.
+    #[must_use]
+    pub fn new(number: u8, key: GateKey) -> Option<Self> {
+        Slot::new(number, Epoch::at(0))?;
+        Some(Self { number, key })
+    }
+
+    fn stamp(&self, sealed: &[u8; SEALED_LEN], epoch: Epoch) -> [u8; STAMP_LEN] {
+        let slot = Slot::new(self.number, epoch).expect("the number was a gate key's when the stamper was made");
+        stamp_sealed(slot, self.key.of_epoch(epoch), sealed)
     }
 }
 
@@ -131,6 +176,38 @@ mod tests {
     }
 
     #[test]
+    fn a_stamped_datagram_is_a_stamp_of_the_knocks_own_moment_before_a_sealed_one() {
+        let private = RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+        let pem = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let gate_key = GateKey::parse(&[3; 16]).unwrap();
+        let stamper = Stamper::new(2, gate_key.clone()).unwrap();
+        let keys = Keys::stamped(key(), ServerPublicKey::from_pem(&pem).unwrap(), stamper);
+        assert_eq!((keys.wire(), keys.gate_key()), (Wire::Stamped, Some(2)));
+        for timestamp in [0, 599, 600, 1_700_000_000, u32::MAX] {
+            let knock = Knock { timestamp, ..knock(b"ttl=10m") };
+
+            let bytes = datagram(&knock, &keys).unwrap();
+
+            assert_eq!(bytes.len(), usize::from(Wire::Stamped.datagram_len()));
+            let (stamp, sealed) = bytes.split_first_chunk::<STAMP_LEN>().unwrap();
+            let sealed: &[u8; SEALED_LEN] = sealed.try_into().unwrap();
+            let slot = Slot::of_stamp(u64::from_le_bytes(*stamp));
+            let epoch = Epoch(u64::from(timestamp) / 600);
+            assert_eq!(u64::from(slot.number()), 4 * 2 + epoch.0 % 4);
+            assert_eq!(*stamp, stamp_sealed(slot, gate_key.of_epoch(epoch), sealed));
+            let opened = private.decrypt(Pkcs1v15Encrypt, sealed).unwrap();
+            assert_eq!(opened, datagram(&knock, &Keys::clear(key())).unwrap());
+        }
+    }
+
+    #[test]
+    fn there_are_four_gate_keys() {
+        let gate_key = || GateKey::parse(&[3; 16]).unwrap();
+        assert!(Stamper::new(3, gate_key()).is_some());
+        assert!(Stamper::new(4, gate_key()).is_none());
+    }
+
+    #[test]
     fn the_lengths_are_those_of_the_wires() {
         let keys = Keys::clear(key());
         assert_eq!(keys.wire(), Wire::Clear);
@@ -142,5 +219,7 @@ mod tests {
         let printed = format!("{:?}", Keys::clear(key()));
         assert!(printed.contains("Secret(..)"), "{printed}");
         assert!(!printed.contains('7'), "{printed}");
+        let stamper = format!("{:?}", Stamper::new(0, GateKey::parse(&[7; 16]).unwrap()));
+        assert!(stamper.contains("Secret(..)") && !stamper.contains('7'), "{stamper}");
     }
 }

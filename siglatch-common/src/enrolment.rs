@@ -9,7 +9,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-/// Everything that a client must know of one gateway. TOML, mode 0600: it holds the user's key.
+/// Everything that a client must know of one gateway. TOML, mode 0600: it holds keys.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
@@ -21,10 +21,13 @@ pub struct Enrolment {
     pub host: String,
     /// UDP port of the knock port.
     pub port: u16,
-    /// `sealed` or `clear`, see [`crate::wire::Wire::label`].
+    /// `sealed`, `stamped` or `clear`, see [`crate::wire::Wire::label`].
     pub wire: String,
     /// SPKI PEM.
     pub server_key: String,
+    /// What stamps are made with; there exactly if the wire is `stamped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_key: Option<EnrolledGateKey>,
     /// Whom the gateway takes the bearer for.
     pub user: EnrolledUser,
     /// What the user may ask for, by name.
@@ -33,6 +36,16 @@ pub struct Enrolment {
     /// Names of actions that must be knocked in this order, by the sequence's name.
     #[serde(default)]
     pub sequence: BTreeMap<String, Vec<String>>,
+}
+
+/// A gate key: every client that is enrolled with it has the same.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolledGateKey {
+    /// Its number at the gateway, below [`crate::stamp::GATE_KEYS`].
+    pub number: u8,
+    /// 32 hex digits; wiped when dropped.
+    pub key: String,
 }
 
 /// The user's own part.
@@ -64,6 +77,18 @@ pub const ENROLMENT_VERSION: u8 = 1;
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Enrolment({} at {})", self.user.name, self.gateway)
+    }
+}
+
+impl Drop for EnrolledGateKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl fmt::Debug for EnrolledGateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EnrolledGateKey({})", self.number)
     }
 }
 

@@ -21,6 +21,8 @@ Examples:
   siglatch knock gateway ssh --ttl 10m -6
   siglatch knock gateway ssh --dry-run
   siglatch knock --host gw.example.net --server-key server.pub.pem --hmac-key alice.key --user-id 1 --action-id 1
+  siglatch knock --host gw.example.net --server-key server.pub.pem --hmac-key alice.key --user-id 1 --action-id 1 \
+--wire stamped --gate-key gate-0.key --gate-key-number 0
 
 Exit status: 0 sent (no gateway ever says more), 1 not sent, 2 the command line is wrong.";
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use siglatch_common::stamp::GATE_KEYS;
 use siglatch_common::wire::Wire;
 
 use crate::bind::{Bind, Family};
@@ -14,7 +15,7 @@ use crate::gap::Gap;
 use crate::gateway_name::GatewayName;
 use crate::ttl::Ttl;
 use help::{HELP, IMPORT_HELP, KEYGEN_HELP, KNOCK_HELP, LIST_HELP, SEQUENCE_HELP};
-pub use request::{KeyFiles, KnockRequest, SequenceRequest};
+pub use request::{KeyFiles, KnockRequest, SequenceRequest, WireFiles};
 
 /// Knocks on gateways that run siglatch.
 #[derive(Debug, Parser)]
@@ -95,9 +96,15 @@ struct KeyArgs {
     /// Number of the user.
     #[arg(long, value_name = "N", conflicts_with = "gateway", help_heading = WITHOUT_PROFILE)]
     user_id: Option<u16>,
-    /// What the knock port takes: sealed or clear [default: sealed].
+    /// What the knock port takes: sealed, stamped or clear [default: sealed].
     #[arg(long, value_parser = wire, conflicts_with = "gateway", help_heading = WITHOUT_PROFILE)]
     wire: Option<Wire>,
+    /// With `--wire stamped`, the gate key: 16 bytes or 32 hex digits, mode 0600.
+    #[arg(long, value_name = "FILE", conflicts_with = "gateway", help_heading = WITHOUT_PROFILE)]
+    gate_key: Option<PathBuf>,
+    /// Number of the gate key, 0 to 3.
+    #[arg(long, value_name = "N", value_parser = gate_key_number, conflicts_with = "gateway", help_heading = WITHOUT_PROFILE)]
+    gate_key_number: Option<u8>,
 }
 
 /// What goes out, and how it is told.
@@ -197,6 +204,11 @@ pub const DEFAULT_PORT: u16 = 62201;
 
 fn wire(label: &str) -> Result<Wire, String> {
     Wire::from_label(label).ok_or_else(|| format!("a wire is one of: {}", Wire::ALL.map(Wire::label).join(", ")))
+}
+
+fn gate_key_number(text: &str) -> Result<u8, String> {
+    let number = text.parse().ok().filter(|number| usize::from(*number) < GATE_KEYS);
+    number.ok_or_else(|| format!("a gate key's number is 0 to {}", GATE_KEYS - 1))
 }
 
 fn source(text: &str) -> Result<IpAddr, String> {

@@ -16,10 +16,31 @@ pub struct KeyFiles<'a> {
     pub host: &'a str,
     /// The user's key.
     pub hmac_key: &'a PathBuf,
-    /// The server's public key; nothing for a clear wire.
-    pub server_key: Option<&'a PathBuf>,
+    /// What the knock port takes.
+    pub wire: WireFiles<'a>,
     /// Number of the user.
     pub user: UserId,
+}
+
+/// What a knock port takes, and the files that such a datagram is made with.
+#[derive(Debug)]
+pub enum WireFiles<'a> {
+    /// [`Wire::Sealed`].
+    Sealed {
+        /// The server's public key.
+        server_key: &'a PathBuf,
+    },
+    /// [`Wire::Stamped`].
+    Stamped {
+        /// The server's public key.
+        server_key: &'a PathBuf,
+        /// The gate key.
+        gate_key: &'a PathBuf,
+        /// Its number.
+        number: u8,
+    },
+    /// [`Wire::Clear`].
+    Clear,
 }
 
 /// What `siglatch knock` asks for.
@@ -129,25 +150,44 @@ impl KeyArgs {
         subcommand: &str,
         missing_too: Option<&'static str>,
     ) -> Result<KeyFiles<'a>, clap::Error> {
-        let needs_server_key = self.wire.unwrap_or(Wire::Sealed) == Wire::Sealed;
+        let wire = self.wire.unwrap_or(Wire::Sealed);
+        let stamps = wire == Wire::Stamped;
+        if !stamps && (self.gate_key.is_some() || self.gate_key_number.is_some()) {
+            return Err(usage(subcommand, "--gate-key and --gate-key-number are for --wire stamped"));
+        }
         let missing: Vec<_> = [
             sending.host.is_none().then_some("--host HOST"),
             self.hmac_key.is_none().then_some("--hmac-key FILE"),
-            (needs_server_key && self.server_key.is_none()).then_some("--server-key FILE"),
+            (wire != Wire::Clear && self.server_key.is_none()).then_some("--server-key FILE"),
+            (stamps && self.gate_key.is_none()).then_some("--gate-key FILE"),
+            (stamps && self.gate_key_number.is_none()).then_some("--gate-key-number N"),
             self.user_id.is_none().then_some("--user-id N"),
             missing_too,
         ]
         .into_iter()
         .flatten()
         .collect();
-        let (Some(host), Some(hmac_key), Some(user), true) =
-            (&sending.host, &self.hmac_key, self.user_id, missing.is_empty())
+        let (Some(host), Some(hmac_key), Some(wire), Some(user), true) =
+            (&sending.host, &self.hmac_key, self.wire_files(wire), self.user_id, missing.is_empty())
         else {
             let missing = missing.join(" ");
             return Err(usage(subcommand, format!("name a profile (siglatch list shows them), or add: {missing}")));
         };
-        let server_key = self.server_key.as_ref().filter(|_| needs_server_key);
-        Ok(KeyFiles { host, hmac_key, server_key, user: UserId(user) })
+        Ok(KeyFiles { host, hmac_key, wire, user: UserId(user) })
+    }
+
+    /// Nothing if one is missing.
+    fn wire_files(&self, wire: Wire) -> Option<WireFiles<'_>> {
+        let server_key = self.server_key.as_ref();
+        match wire {
+            Wire::Sealed => Some(WireFiles::Sealed { server_key: server_key? }),
+            Wire::Stamped => Some(WireFiles::Stamped {
+                server_key: server_key?,
+                gate_key: self.gate_key.as_ref()?,
+                number: self.gate_key_number?,
+            }),
+            Wire::Clear => Some(WireFiles::Clear),
+        }
     }
 }
 
@@ -218,10 +258,18 @@ mod tests {
     }
 
     #[test]
-    fn a_clear_wire_needs_no_server_key() {
-        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire clear").is_ok());
-        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire sealed").is_err());
-        assert!(knock("--host h --hmac-key k --user-id 1 --action-id 1 --wire stamped").is_err());
+    fn each_wire_needs_its_own_keys() {
+        let with = |more: &str| knock(&format!("--host h --hmac-key k --user-id 1 --action-id 1 {more}"));
+        assert!(with("--wire clear").is_ok());
+        assert!(with("--wire sealed").is_err());
+        assert!(with("--wire sealed --server-key s").is_ok());
+        let missing = with("--wire stamped").unwrap_err().to_string();
+        assert!(missing.contains("add: --server-key FILE --gate-key FILE --gate-key-number N"), "{missing}");
+        assert!(with("--wire stamped --server-key s --gate-key g --gate-key-number 3").is_ok());
+        let number = with("--wire stamped --server-key s --gate-key g --gate-key-number 4").unwrap_err().to_string();
+        assert!(number.contains("a gate key's number is 0 to 3"), "{number}");
+        let unused = with("--server-key s --gate-key g --gate-key-number 3").unwrap_err().to_string();
+        assert!(unused.contains("--gate-key and --gate-key-number are for --wire stamped"), "{unused}");
     }
 
     #[test]
@@ -231,6 +279,7 @@ mod tests {
             "home ssh -4 --bind ::1",
             "home ssh -6 --bind 192.0.2.7:4000",
             "home ssh --user-id 1",
+            "home ssh --gate-key k",
             "home ssh --quiet --json",
             "home ssh --port 0",
             "home ssh --source 0.0.0.0",

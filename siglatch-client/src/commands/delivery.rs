@@ -51,6 +51,8 @@ struct Record<'a> {
     to: SocketAddr,
     from: SocketAddr,
     wire: &'static str,
+    /// The number of the key that the stamp was made with, if the wire is stamped.
+    gate_key: Option<u8>,
     bytes: usize,
     /// The address that the payload names, if an option or the action put one there.
     source: Option<IpAddr>,
@@ -99,6 +101,7 @@ pub(super) fn deliver(
             to: route.to,
             from: route.from,
             wire: sender.keys.wire().label(),
+            gate_key: sender.keys.gate_key(),
             bytes: datagram.len(),
             source: letter.source,
             packet: sending.dry_run.then_some(decoded),
@@ -180,7 +183,9 @@ impl fmt::Display for Record<'_> {
         let Self { bytes, wire, from, to, .. } = self;
         match self.packet {
             Some(packet) => {
-                write!(f, "would send {bytes} bytes, {wire}, from {} to {to}; nothing was sent\n{packet}", from.ip())
+                let gate_key = self.gate_key.map(|number| format!(" (gate key {number})")).unwrap_or_default();
+                let from = from.ip();
+                write!(f, "would send {bytes} bytes, {wire}{gate_key}, from {from} to {to}; nothing was sent\n{packet}")
             }
             None if self.step == self.steps => {
                 write!(f, "sent {bytes} bytes to {to} (the gateway never answers; try the service now)")

@@ -20,6 +20,8 @@ pub(super) struct Listed<'a> {
     host: &'a str,
     port: u16,
     wire: &'static str,
+    /// Its number, if the wire is stamped.
+    gate_key: Option<u8>,
     user: &'a str,
     user_id: u16,
     actions: Vec<ListedAction<'a>>,
@@ -92,6 +94,7 @@ impl<'a> Listed<'a> {
             host: &profile.host,
             port: profile.port,
             wire: Wire::label(profile.keys.wire()),
+            gate_key: profile.keys.gate_key(),
             user: &profile.user.name,
             user_id: profile.user.id.0,
             actions: profile.actions.iter().map(action).collect(),
@@ -105,7 +108,8 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gateway, host, port, wire, user, user_id, .. } = self;
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { (*host).to_owned() };
-        write!(f, "{gateway}: {host}:{port}, {wire}, as {user} (user {user_id})")?;
+        let gate_key = self.gate_key.map(|number| format!(" (gate key {number})")).unwrap_or_default();
+        write!(f, "{gateway}: {host}:{port}, {wire}{gate_key}, as {user} (user {user_id})")?;
         if !self.actions.is_empty() {
             let names: Vec<_> = self.actions.iter().map(|action| action.name).collect();
             write!(f, "\n  actions    {}", names.join(", "))?;

@@ -12,15 +12,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use siglatch_common::seal::{HmacKey, ServerPublicKey};
+use siglatch_common::seal::{GateKey, HmacKey, ServerPublicKey};
 
-use crate::cli::{Cli, Command, DEFAULT_PORT, KeyFiles, SendArgs};
+use crate::cli::{Cli, Command, DEFAULT_PORT, KeyFiles, SendArgs, WireFiles};
 use crate::edge::files;
 use crate::edge::store::Store;
 use crate::edge::terminal::Terminal;
 use crate::failure::Failure;
 use crate::gateway_name::GatewayName;
-use crate::knocker::Keys;
+use crate::knocker::{Keys, Stamper};
 use crate::profile::Profile;
 use delivery::Sender;
 
@@ -99,9 +99,12 @@ fn sender_of_profile(gateway: &GatewayName, profile: &Profile, sending: &SendArg
 
 fn sender_of_key_files(files: &KeyFiles<'_>, sending: &SendArgs) -> Result<Sender, Failure> {
     let hmac = read_hmac_key(files.hmac_key)?;
-    let keys = match files.server_key {
-        Some(path) => Keys::sealed(hmac, read_server_key(path)?),
-        None => Keys::clear(hmac),
+    let keys = match files.wire {
+        WireFiles::Sealed { server_key } => Keys::sealed(hmac, read_server_key(server_key)?),
+        WireFiles::Stamped { server_key, gate_key, number } => {
+            Keys::stamped(hmac, read_server_key(server_key)?, read_stamper(gate_key, number)?)
+        }
+        WireFiles::Clear => Keys::clear(hmac),
     };
     let port = sending.port.unwrap_or(DEFAULT_PORT);
     Ok(Sender { gateway: None, user_name: None, user: files.user, host: files.host.to_owned(), port, keys })
@@ -110,6 +113,12 @@ fn sender_of_key_files(files: &KeyFiles<'_>, sending: &SendArgs) -> Result<Sende
 fn read_hmac_key(path: &Path) -> Result<HmacKey, Failure> {
     let contents = files::read_private(path)?;
     HmacKey::parse(&contents).map_err(|flaw| Failure::HmacKey { path: path.to_owned(), flaw })
+}
+
+fn read_stamper(path: &Path, number: u8) -> Result<Stamper, Failure> {
+    let contents = files::read_private(path)?;
+    let key = GateKey::parse(&contents).map_err(|flaw| Failure::GateKey { path: path.to_owned(), flaw })?;
+    Ok(Stamper::new(number, key).expect("the command line was read with a gate key's number"))
 }
 
 fn read_server_key(path: &Path) -> Result<ServerPublicKey, Failure> {

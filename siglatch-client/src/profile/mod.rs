@@ -5,16 +5,18 @@ mod finding;
 mod table;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use siglatch_common::enrolment::ENROLMENT_VERSION;
-use siglatch_common::seal::{HmacKey, KeyFlaw, ServerPublicKey};
+use siglatch_common::seal::{GateKey, HmacKey, KeyFlaw, ServerPublicKey};
+use siglatch_common::stamp::GATE_KEYS;
 use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::{ActionId, UserId};
 
 pub use finding::{Finding, Findings};
 
 use crate::gateway_name::GatewayName;
-use crate::knocker::Keys;
+use crate::knocker::{Keys, Stamper};
 use crate::nearest::nearest;
 use table::{Reading, Table};
 
@@ -71,7 +73,7 @@ impl Profile {
     /// Reads an enrolment file.
     ///
     /// # Errors
-    /// [`Findings`] names everything that is wrong, with its place; never the user's key.
+    /// [`Findings`] names everything that is wrong, with its place; never a key.
     pub fn parse(text: &str) -> Result<Self, Findings> {
         let (document, mut reading) = Reading::open(text);
         let read = reading.is_sound().then(|| Self::read(&Table::root(&document), &mut reading)).flatten();
@@ -88,8 +90,7 @@ impl Profile {
     }
 
     fn read(root: &Table<'_>, reading: &mut Reading<'_>) -> Option<Self> {
-        reading
-            .only(root, &["siglatch", "gateway", "host", "port", "wire", "server_key", "user", "action", "sequence"]);
+        reading.only(root, &FIELDS);
         let version = reading.number(root, "siglatch");
         if let Some((version, place)) = version
             && version != u32::from(ENROLMENT_VERSION)
@@ -111,14 +112,16 @@ impl Profile {
             }
         });
         let wire = read_wire(root, reading);
-        let server_key = read_server_key(root, wire, reading);
+        let server_key = read_server_key(root, wire.as_ref().map(|(wire, _)| *wire), reading);
+        let stamper = read_stamper(root, wire.as_ref(), reading);
         let user = reading.table(root, "user").and_then(|table| read_user(&table, reading));
         let actions = read_actions(root, reading);
         let sequences = read_sequences(root, &actions, reading);
         let (user, key) = user?;
-        let keys = match (wire?, server_key) {
-            (Wire::Sealed | Wire::Stamped, server_key) => Keys::sealed(key, server_key?),
-            (Wire::Clear, _) => Keys::clear(key),
+        let keys = match wire?.0 {
+            Wire::Sealed => Keys::sealed(key, server_key?),
+            Wire::Stamped => Keys::stamped(key, server_key?, stamper?),
+            Wire::Clear => Keys::clear(key),
         };
         Some(Self { gateway: gateway?, host: host?, port: port?, keys, user, actions, sequences })
     }
@@ -162,13 +165,13 @@ fn read_host(root: &Table<'_>, reading: &mut Reading<'_>) -> Option<String> {
     Some(host)
 }
 
-fn read_wire(root: &Table<'_>, reading: &mut Reading<'_>) -> Option<Wire> {
+fn read_wire(root: &Table<'_>, reading: &mut Reading<'_>) -> Option<(Wire, Range<usize>)> {
     let (label, place) = reading.text(root, "wire")?;
     let wire = Wire::from_label(&label);
     if wire.is_none() {
-        reading.find(place, format!("this siglatch knows the wires {}", joined(Wire::ALL.map(Wire::label))));
+        reading.find(place.clone(), format!("this siglatch knows the wires {}", joined(Wire::ALL.map(Wire::label))));
     }
-    wire
+    Some((wire?, place))
 }
 
 fn read_server_key(root: &Table<'_>, wire: Option<Wire>, reading: &mut Reading<'_>) -> Option<ServerPublicKey> {
@@ -177,6 +180,43 @@ fn read_server_key(root: &Table<'_>, wire: Option<Wire>, reading: &mut Reading<'
         return None;
     }
     ServerPublicKey::from_pem(&pem).map_err(|flaw| reading.find(place, flaw.to_string())).ok()
+}
+
+/// The gate key is there exactly if the wire is stamped.
+fn read_stamper(root: &Table<'_>, wire: Option<&(Wire, Range<usize>)>, reading: &mut Reading<'_>) -> Option<Stamper> {
+    let table = reading.table_if_there(root, "gate_key");
+    match (wire, &table) {
+        (Some((Wire::Stamped, place)), None) if !root.has("gate_key") => reading.find(
+            place.clone(),
+            "the wire \"stamped\" needs a table [gate_key] with the gate key's number and key".to_owned(),
+        ),
+        (Some((wire @ (Wire::Sealed | Wire::Clear), _)), Some(table)) => reading.find(
+            table.place(),
+            format!("[gate_key] is for the wire \"stamped\"; this file's wire is {:?}", wire.label()),
+        ),
+        (Some(_) | None, _) => {}
+    }
+    let table = table?;
+    reading.only(&table, &["number", "key"]);
+    let number = reading.number(&table, "number").and_then(|(number, place)| {
+        let sound = u8::try_from(number).ok().filter(|number| usize::from(*number) < GATE_KEYS);
+        if sound.is_none() {
+            reading.find(place, format!("a gate key's number is 0 to {}", GATE_KEYS - 1));
+        }
+        sound
+    });
+    let key = reading.secret(&table, "key").and_then(|(hex, place)| {
+        // 16 characters would pass for 16 raw bytes.
+        let key = if hex.len() == 16 { Err(KeyFlaw::Form) } else { GateKey::parse(hex.as_bytes()) };
+        let flaw = match key {
+            Ok(key) => return Some(key),
+            Err(KeyFlaw::Form) => "a gate key is 32 hex digits".to_owned(),
+            Err(flaw @ KeyFlaw::Zero) => flaw.to_string(),
+        };
+        reading.find(place, flaw);
+        None
+    });
+    Stamper::new(number?, key?)
 }
 
 fn read_user(table: &Table<'_>, reading: &mut Reading<'_>) -> Option<(User, HmacKey)> {
@@ -264,6 +304,10 @@ fn joined<const N: usize>(labels: [&str; N]) -> String {
         None => String::new(),
     }
 }
+
+/// The fields of an enrolment file.
+const FIELDS: [&str; 10] =
+    ["siglatch", "gateway", "host", "port", "wire", "server_key", "gate_key", "user", "action", "sequence"];
 
 #[cfg(test)]
 mod tests;

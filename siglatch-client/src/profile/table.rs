@@ -109,6 +109,12 @@ impl<'t> Reading<'t> {
         self.inner(value, format!("[{name}]"))
     }
 
+    /// A table that may be there.
+    pub(super) fn table_if_there<'d>(&mut self, table: &Table<'d>, name: &str) -> Option<Table<'d>> {
+        let value = table.fields.get(name)?;
+        self.inner(value, format!("[{name}]"))
+    }
+
     /// The tables inside a table that may be there, by their names.
     pub(super) fn tables<'d>(&mut self, table: &Table<'d>, name: &str) -> Vec<(String, Table<'d>)> {
         let mut tables = Vec::new();
@@ -199,6 +205,16 @@ impl<'d> Table<'d> {
     /// The document itself.
     pub(super) const fn root(fields: &'d DeTable<'d>) -> Self {
         Self { fields, place: 0..0, name: String::new() }
+    }
+
+    /// Whether it has a field of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Where it begins.
+    pub(super) fn place(&self) -> Range<usize> {
+        self.place.clone()
     }
 }
 

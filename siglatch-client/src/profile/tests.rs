@@ -2,11 +2,13 @@ use proptest::prelude::*;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
 use rsa::rand_core::OsRng;
-use siglatch_common::enrolment::{EnrolledAction, EnrolledUser, Enrolment};
+use siglatch_common::enrolment::{EnrolledAction, EnrolledGateKey, EnrolledUser, Enrolment};
 
 use super::*;
 
 const KEY: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+
+const GATE_KEY: &str = "ffeeddccbbaa99887766554433221100";
 
 fn pem(bits: usize) -> String {
     RsaPrivateKey::new(&mut OsRng, bits).unwrap().to_public_key().to_public_key_pem(LineEnding::LF).unwrap()
@@ -21,6 +23,7 @@ fn enrolment() -> Enrolment {
         port: 62201,
         wire: "sealed".to_owned(),
         server_key: pem(2048),
+        gate_key: None,
         user: EnrolledUser { name: "alice".to_owned(), id: 7, key: KEY.to_owned() },
         action: [
             ("ssh", action(1, None)),
@@ -50,7 +53,7 @@ fn clear(changes: &[(&str, &str)]) -> String {
 fn findings(changes: &[(&str, &str)]) -> Vec<String> {
     let findings = Profile::parse(&clear(changes)).unwrap_err();
     let shown = findings.to_string();
-    assert!(!shown.contains(&KEY[..16]), "a key was printed: {shown}");
+    assert!(!shown.contains(&KEY[..16]) && !shown.contains(&GATE_KEY[..8]), "a key was printed: {shown}");
     findings.as_slice().iter().map(Finding::to_string).collect()
 }
 
@@ -77,13 +80,77 @@ fn a_clear_profile_needs_no_server_key_in_it() {
 }
 
 #[test]
+fn a_stamped_profile_has_a_gate_key_and_no_other_has() {
+    let gate_key = || Some(EnrolledGateKey { number: 3, key: GATE_KEY.to_owned() });
+    let file = |wire: &str, gate_key| {
+        let enrolment = Enrolment { wire: wire.to_owned(), gate_key, ..enrolment() };
+        assert!(!format!("{:?} {enrolment:?}", enrolment.gate_key).contains(&GATE_KEY[..8]), "a key was printed");
+        Profile::parse(&toml::to_string(&enrolment).unwrap())
+    };
+    let profile = file("stamped", gate_key()).unwrap();
+    assert_eq!((profile.keys.wire(), profile.keys.gate_key()), (Wire::Stamped, Some(3)));
+    assert!(!format!("{profile:?}").contains("ffeedd"), "a key was printed");
+    let missing = file("stamped", None).unwrap_err().to_string();
+    assert_eq!(
+        missing,
+        "line 5, column 8: the wire \"stamped\" needs a table [gate_key] with the gate key's number and key"
+    );
+    for wire in ["sealed", "clear"] {
+        let unused = file(wire, gate_key()).unwrap_err().to_string();
+        let expected = format!("[gate_key] is for the wire \"stamped\"; this file's wire is {wire:?}");
+        assert!(unused.ends_with(&expected), "{unused}");
+    }
+}
+
+#[test]
+fn a_flaw_of_a_gate_key_is_found_in_its_place() {
+    let found = |table: &str| {
+        let text = format!("\"\"\n{table}[user]");
+        let changes = [("\"clear\"", "\"stamped\""), ("server_key = \"\"\n[user]", &format!("server_key = {text}"))];
+        let found = findings(&changes);
+        // The wire needs a server key, too, and the text has none.
+        found.into_iter().filter(|found| !found.contains("RSA public key")).collect::<Vec<_>>()
+    };
+    let zero = "0".repeat(32);
+    for (table, expected) in [
+        (format!("[gate_key]\nnumber = 0\nkey = \"{GATE_KEY}\"\n"), &[][..]),
+        (
+            format!("[gate_key]\nnumber = 4\nkey = \"{zero}\"\n"),
+            &[
+                "line 8, column 10: a gate key's number is 0 to 3",
+                "line 9, column 7: all zero: a key that was never made",
+            ],
+        ),
+        (
+            format!("[gate_key]\nnumber = \"0\"\nkey = \"{}\"\n", &GATE_KEY[1..]),
+            &["line 8, column 10: number must be a number", "line 9, column 7: a gate key is 32 hex digits"],
+        ),
+        (
+            format!("[gate_key]\nnumber = 0\nkey = \"{}\"\n", &GATE_KEY[..16]),
+            &["line 9, column 7: a gate key is 32 hex digits"],
+        ),
+        (
+            format!("[gate_key]\nnumbr = 0\nkey = \"x{}\"\n", &GATE_KEY[1..]),
+            &[
+                "line 7, column 1: \"number\" is missing in [gate_key]",
+                "line 8, column 1: unknown key \"numbr\"; did you mean \"number\"?",
+                "line 9, column 7: a gate key is 32 hex digits",
+            ],
+        ),
+        ("gate_key = 1\n".to_owned(), &["line 7, column 12: [gate_key] must be a table"]),
+    ] {
+        assert_eq!(found(&table), expected, "{table}");
+    }
+}
+
+#[test]
 fn every_flaw_is_found_at_once_and_in_its_place() {
     let found = findings(&[
         ("siglatch = 1", "siglatch = 2"),
         ("\"home\"", "\"../home\""),
         ("\"::1\"", "\"http://gw\""),
         ("62201", "65536"),
-        ("\"clear\"", "\"stamped\""),
+        ("\"clear\"", "\"striped\""),
         ("name = \"alice\"\n", ""),
         ("id = 7", "id = 65536"),
         ("key = \"00", "key = \""),
@@ -94,7 +161,7 @@ fn every_flaw_is_found_at_once_and_in_its_place() {
         "line 2, column 11: a gateway's name is",
         "line 3, column 8: a host is a name or an address alone",
         "line 4, column 8: a port is a number from 1 to 65535",
-        "line 5, column 8: this siglatch knows the wires \"sealed\" or \"clear\"",
+        "line 5, column 8: this siglatch knows the wires \"sealed\", \"stamped\" or \"clear\"",
         "line 6, column 14: no RSA public key in PEM form",
         "line 7, column 1: \"name\" is missing in [user]",
         "line 8, column 6: a user's id is a number from 0 to 65535",

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use siglatch_common::wire::v1::{ActionId, UserId};
 
-use super::stage::{Gateway, Home, KEY, assert_authentic, server_pem};
+use super::stage::{GATE_KEY, Gateway, Home, KEY, assert_authentic, server_pem, stamped};
 
 #[test]
 fn a_sealed_knock_arrives_authentic_and_fresh() {
@@ -24,6 +24,31 @@ fn a_sealed_knock_arrives_authentic_and_fresh() {
         format!("sent 256 bytes to 127.0.0.1:{} (the gateway never answers; try the service now)\n", gateway.port());
     assert_eq!(out.stdout(), expected);
     assert_eq!((out.stderr().as_str(), out.code()), ("", 0));
+}
+
+#[test]
+fn a_stamped_knock_has_a_stamp_of_its_own_moment() {
+    let home = Home::with_profile(|profile| stamped(profile, 2));
+    let gateway = Gateway::listen("127.0.0.1:0");
+    let port = gateway.port();
+    let out = home.run(&["knock", "home", "ssh", "--port", &port]);
+    assert_eq!(out.code(), 0, "{out:?}");
+    assert!(out.stdout().starts_with("sent 264 bytes to "), "{out:?}");
+    let (packet, len) = gateway.stamped(2);
+    assert_eq!(len, 264);
+    assert_authentic(&packet);
+
+    let out = home.run(&["sequence", "home", "vault", "--gap", "1ms", "--json", "--port", &port]);
+    let record: serde_json::Value = serde_json::from_str(out.stdout().lines().next().unwrap()).unwrap();
+    assert_eq!((&record["wire"], &record["gate_key"]), (&"stamped".into(), &2.into()));
+    assert_eq!([gateway.stamped(2).0.action, gateway.stamped(2).0.action], [ActionId(1), ActionId(2)]);
+    assert_eq!(gateway.stamped(2).0.action, ActionId(3));
+
+    let out = home.run(&["knock", "home", "ssh", "--dry-run", "--port", &port]);
+    assert!(out.stdout().starts_with("would send 264 bytes, stamped (gate key 2), from 127.0.0.1 to"), "{out:?}");
+    assert_eq!(gateway.waiting(), 0);
+    let out = home.run(&["list"]);
+    assert!(out.stdout().starts_with("home: 127.0.0.1:62201, stamped (gate key 2), as alice (user 7)\n"), "{out:?}");
 }
 
 #[test]
@@ -111,6 +136,27 @@ fn key_files_are_enough() {
         let out = home.run(&[&["sequence", "--steps", "4,5", "--gap", "1ms", "--wire", "clear"], &line[..]].concat());
         assert_eq!(out.code(), 0, "{out:?}");
         assert_eq!([gateway.clear().0.action, gateway.clear().0.action], [ActionId(4), ActionId(5)]);
+    }
+}
+
+#[test]
+fn key_files_are_enough_for_a_stamped_port_too() {
+    let home = Home::empty();
+    let server_key = home.write("server.pub.pem", server_pem(), 0o644);
+    let hmac_key = home.write("hmac", KEY.as_bytes(), 0o600);
+    let raw: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&GATE_KEY[2 * at..2 * at + 2], 16).unwrap()).collect();
+    for (name, contents) in [("raw", &raw[..]), ("hex", format!("{GATE_KEY}\n").as_bytes())] {
+        let gate_key = home.write(name, contents, 0o600);
+        let gateway = Gateway::listen("127.0.0.1:0");
+        let port = gateway.port();
+        let line = ["--host", "127.0.0.1", "--port", &port, "--user-id", "7", "--hmac-key", &hmac_key];
+        let stamp = ["--wire", "stamped", "--gate-key", &gate_key, "--gate-key-number", "1"];
+        let key = ["--server-key", &server_key];
+        let out = home.run(&[&["knock", "--action-id", "9"], &line[..], &stamp, &key].concat());
+        assert_eq!(out.code(), 0, "{out:?}");
+        let (packet, _) = gateway.stamped(1);
+        assert_authentic(&packet);
+        assert_eq!(packet.action, ActionId(9));
     }
 }
 

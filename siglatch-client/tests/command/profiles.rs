@@ -68,7 +68,7 @@ fn an_unsound_file_is_not_imported_and_every_flaw_is_named() {
     let home = Home::empty();
     let unsound = enrolment(|profile| {
         profile.port = 0;
-        profile.wire = "stamped".to_owned();
+        profile.wire = "striped".to_owned();
         profile.user.key = KEY[1..].to_owned();
     });
     let file = home.write("alice.toml", unsound.as_bytes(), 0o600);

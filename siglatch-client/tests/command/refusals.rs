@@ -89,4 +89,14 @@ fn keys_that_others_can_read_are_refused_and_unsound_ones_named() {
     let sound = home.write("sound.key", KEY.as_bytes(), 0o600);
     home.fails(&line(&sound, &sound), &["is no server key", "BEGIN PUBLIC KEY"]);
     home.fails(&line(&sound, "missing.pem"), &["cannot read missing.pem", "check the path"]);
+    let stamped = |gate_key: &str| -> Vec<String> {
+        let more = ["--wire", "stamped", "--gate-key-number", "0", "--gate-key", gate_key].map(str::to_owned);
+        line(&sound, &server_key).into_iter().chain(more).collect()
+    };
+    home.fails(&stamped(&sound), &["is no gate key: neither 16 raw bytes nor 32 hex digits", "gateway's operator"]);
+    home.fails(&stamped(&zero[..]), &["is no gate key"]);
+    if cfg!(unix) {
+        let open = home.write("open.key", [1; 16], 0o644);
+        home.fails(&stamped(&open), &["others can read it (mode 0644)"]);
+    }
 }

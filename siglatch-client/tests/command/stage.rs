@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use rsa::pkcs8::{EncodePublicKey as _, LineEnding};
 use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
-use siglatch_common::enrolment::{EnrolledAction, EnrolledUser, Enrolment};
-use siglatch_common::seal::{self, HmacKey};
+use siglatch_common::enrolment::{EnrolledAction, EnrolledGateKey, EnrolledUser, Enrolment};
+use siglatch_common::seal::{self, GateKey, HmacKey};
+use siglatch_common::stamp::{Epoch, STAMP_LEN, Slot, stamp_sealed};
 use siglatch_common::wire::v1::Packet;
 use tempfile::TempDir;
 
 pub(super) const KEY: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+
+pub(super) const GATE_KEY: &str = "ffeeddccbbaa99887766554433221100";
 
 static SERVER: LazyLock<RsaPrivateKey> =
     LazyLock::new(|| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap());
@@ -69,7 +72,8 @@ impl Home {
 
     pub(super) fn run(&self, args: &[impl AsRef<OsStr>]) -> Ran {
         let ran = Ran(self.command(args).output().unwrap());
-        assert!(!ran.stderr().contains(&KEY[..16]), "a key was printed: {ran:?}");
+        let shown = ran.stdout() + &ran.stderr();
+        assert!(!shown.contains(&KEY[..16]) && !shown.contains(&GATE_KEY[..16]), "a key was printed: {ran:?}");
         ran
     }
 
@@ -120,8 +124,19 @@ impl Gateway {
 
     pub(super) fn opened(&self) -> (Packet, usize) {
         let datagram = self.datagram();
-        let opened = SERVER.decrypt(Pkcs1v15Encrypt, &datagram).unwrap();
-        (Packet::decode(&opened.try_into().unwrap()).unwrap(), datagram.len())
+        (open(&datagram), datagram.len())
+    }
+
+    /// What is behind the stamp, which was made with this number's key in the epoch of the packet.
+    pub(super) fn stamped(&self, number: u8) -> (Packet, usize) {
+        let datagram = self.datagram();
+        let (stamp, sealed) = datagram.split_first_chunk::<STAMP_LEN>().unwrap();
+        let packet = open(sealed);
+        let epoch = Epoch::at(packet.timestamp.into());
+        let key = GateKey::parse(GATE_KEY.as_bytes()).unwrap().of_epoch(epoch);
+        let slot = Slot::new(number, epoch).unwrap();
+        assert_eq!(*stamp, stamp_sealed(slot, key, sealed.try_into().unwrap()));
+        (packet, datagram.len())
     }
 
     /// Datagrams that came and were not looked at.
@@ -135,6 +150,17 @@ impl Gateway {
         let len = self.0.recv(&mut bytes).unwrap();
         bytes[..len].to_vec()
     }
+}
+
+fn open(sealed: &[u8]) -> Packet {
+    let opened = SERVER.decrypt(Pkcs1v15Encrypt, sealed).unwrap();
+    Packet::decode(&opened.try_into().unwrap()).unwrap()
+}
+
+/// Makes the profile one for a stamped knock port.
+pub(super) fn stamped(profile: &mut Enrolment, number: u8) {
+    profile.wire = "stamped".to_owned();
+    profile.gate_key = Some(EnrolledGateKey { number, key: GATE_KEY.to_owned() });
 }
 
 pub(super) fn assert_authentic(packet: &Packet) {
@@ -155,6 +181,7 @@ pub(super) fn enrolment(change: impl FnOnce(&mut Enrolment)) -> String {
         port: 62201,
         wire: "sealed".to_owned(),
         server_key: server_pem(),
+        gate_key: None,
         user: EnrolledUser { name: "alice".to_owned(), id: 7, key: KEY.to_owned() },
         action: [
             ("ssh", action(1, None)),

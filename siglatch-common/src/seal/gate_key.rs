@@ -2,6 +2,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 
 use super::key_file::{hex_digit, hex_digits};
@@ -57,6 +58,12 @@ impl GateKey {
         bytes.zeroize();
         mac.zeroize();
         key
+    }
+}
+
+impl ConstantTimeEq for GateKey {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
     }
 }
 

@@ -52,6 +52,7 @@ fn enrolment(settings: &Settings, name: &str) -> Option<Enrolment> {
         port: port.port,
         wire: port.wire.label().to_owned(),
         server_key: settings.server_key.public().to_pem(),
+        gate_key: None,
         user: EnrolledUser {
             name: user.name.clone(),
             id: user.id.0,
