@@ -135,6 +135,14 @@ codes! {
     TooManyPorts, "too-many-ports", Error;
     /// A knock port that everyone on the path can read along.
     ClearWire, "clear-wire", Warning;
+    /// A stamped port, and no key to tell a stamp by.
+    NoGateKey, "no-gate-key", Error;
+    /// Two gate keys with one number.
+    DuplicateGateKey, "duplicate-gate-key", Error;
+    /// The same key under two numbers.
+    SharedGateKey, "shared-gate-key", Error;
+    /// A gate key, and no stamped port.
+    UnusedGateKey, "unused-gate-key", Warning;
     /// Nothing says which interface to watch.
     NoInterface, "no-interface", Warning;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use siglatch_common::seal::{HmacKey, KeyFlaw};
+use siglatch_common::seal::{GateKey, HmacKey, KeyFlaw};
 use zeroize::Zeroizing;
 
 use super::finding::{Code, Findings};
@@ -115,6 +115,29 @@ pub(super) fn user_key(
             format!("{} holds PEM; a user's key is 32 raw bytes or 64 hex digits", at.display())
         }
         KeyFlaw::Form | KeyFlaw::Zero => format!("{}: {flaw}", at.display()),
+    };
+    findings.report(Code::KeyFileMalformed, path.span, message, how);
+    None
+}
+
+/// A gate key in the file named there, if it is sound; a finding for each reason why it is not.
+pub(super) fn gate_key(
+    path: Located<&str>,
+    folder: &Path,
+    files: &dyn KeyFiles,
+    findings: &mut Findings,
+) -> Option<GateKey> {
+    let at = folder.join(path.value);
+    let how = format!("make one with: (umask 077; openssl rand -hex 16 > {})", at.display());
+    let file = open(path, &at, &how, files, findings)?;
+    let flaw = match GateKey::parse(&file.contents) {
+        Ok(key) => return Some(key),
+        Err(flaw) => flaw,
+    };
+    let message = match flaw {
+        KeyFlaw::Form if file.contents.is_empty() => format!("{} is empty", at.display()),
+        KeyFlaw::Form => format!("{}: a gate key is 16 raw bytes or 32 hex digits", at.display()),
+        KeyFlaw::Zero => format!("{}: {flaw}", at.display()),
     };
     findings.report(Code::KeyFileMalformed, path.span, message, how);
     None

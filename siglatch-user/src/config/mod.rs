@@ -5,6 +5,7 @@
 mod deeds;
 mod finding;
 mod firewall;
+mod gate_keys;
 mod host;
 mod key_files;
 mod nearest;
@@ -34,7 +35,6 @@ pub use settings::{
     OwnTable, Scope, Settings, Xdp,
 };
 
-use crate::keys::GateKeys;
 use crate::policy::{Action, Allowed, Policy, Sequence};
 use deeds::{Deed, Users};
 use finding::Findings;
@@ -95,6 +95,7 @@ fn settings_of(
     let gateway = host::gateway(&root, findings);
     let ingress = host::ingress(&root, folder, given, findings);
     let ports = host::ports(&root, findings);
+    let gate_keys = gate_keys::read(&root, &ports, folder, files, findings);
     let (server_key, key_threads) = host::keys(&root, folder, given, files, findings);
     let max_skew = host::max_skew(&root, findings);
     let (state_dir, nonce_capacity) = host::state(&root, folder, findings);
@@ -125,7 +126,7 @@ fn settings_of(
         allow: Vec::new(),
         ban: BanRule::default(),
         blacklist: Vec::new(),
-        gate_keys: GateKeys::default(),
+        gate_keys: gate_keys?,
         admin_socket: "/run/siglatch/admin.sock".into(),
         state_dir,
         key_threads,

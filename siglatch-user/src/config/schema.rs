@@ -21,7 +21,8 @@ pub struct Key {
 }
 
 /// Every table that has keys of its own.
-pub const FORMS: [&Form; 10] = [&GATEWAY, &INGRESS, &PORT, &KEYS, &KNOCK, &STATE, &FIREWALL, &USER, &ACTION, &SEQUENCE];
+pub const FORMS: [&Form; 11] =
+    [&GATEWAY, &INGRESS, &PORT, &GATE_KEY, &KEYS, &KNOCK, &STATE, &FIREWALL, &USER, &ACTION, &SEQUENCE];
 
 /// The tables themselves.
 pub(super) const ROOT: Form = Form {
@@ -30,6 +31,7 @@ pub(super) const ROOT: Form = Form {
         optional("gateway", "{ host = \"gw.example.org\" }"),
         optional("ingress", "{ interfaces = [\"eth0\"] }"),
         optional("port", "[{ port = 62201 }]"),
+        optional("gate_key", "[{ number = 0, file = \"keys/gate-0.key\" }]"),
         optional("keys", "{ server = \"server.key\" }"),
         optional("knock", "{ max_skew = \"60s\" }"),
         optional("state", "{ dir = \"/var/lib/siglatch\" }"),
@@ -56,6 +58,9 @@ pub(super) const INGRESS: Form = Form {
 
 pub(super) const PORT: Form =
     Form { title: "[[port]]", keys: &[required("port", "62201"), optional("wire", "\"sealed\"")] };
+
+pub(super) const GATE_KEY: Form =
+    Form { title: "[[gate_key]]", keys: &[required("number", "0"), required("file", "\"keys/gate-0.key\"")] };
 
 pub(super) const KEYS: Form =
     Form { title: "[keys]", keys: &[required("server", "\"server.key\""), optional("threads", "2")] };

@@ -34,7 +34,7 @@ pub struct Settings {
     pub ban: BanRule,
     /// Files of banned networks, one a line.
     pub blacklist: Vec<PathBuf>,
-    /// The gate keys, by number.
+    /// The gate keys; at least one if a port is stamped.
     pub gate_keys: GateKeys,
     /// Where `siglatchctl` finds the daemon.
     pub admin_socket: PathBuf,

@@ -68,6 +68,16 @@ fn a_sound_text_has_no_finding_and_the_defaults_of_the_manual() {
     assert_eq!((&*sequence.steps, sequence.within), (&[ActionId(2), ActionId(3)][..], Duration::from_secs(10)));
 }
 
+/// A stamped port, and gate keys: the number and the file of each.
+macro_rules! stamped {
+    ($($number:literal $file:literal),*) => {
+        concat!(
+            "port = 62201\nwire = \"stamped\"",
+            $("\n[[gate_key]]\nnumber = ", $number, "\nfile = \"", $file, "\""),*
+        )
+    };
+}
+
 /// What is taken out of the sound text, what is put there, and the code and text of each finding then; none: the near
 /// miss.
 type Case = (&'static str, &'static str, &'static [(Code, &'static str)]);
@@ -139,6 +149,28 @@ const CASES: &[Case] = &[
     ("\"eth0\"", "\"fifteen-letters\"", &[]),
     ("\"eth0\"", "\"sixteen-letters!\"", &[(Code::BadName, "\"sixteen-letters!\"")]),
     ("[user.bob]", "[user.\"Bob Roe\"]", &[(Code::BadName, "\"Bob Roe\""), (Code::UnknownUser, "\"bob\"")]),
+    // Gate keys.
+    ("port = 62201", stamped!(3 "gate-0.key"), &[]),
+    ("port = 62201", stamped!(), &[(Code::NoGateKey, "62201")]),
+    (
+        "port = 62201",
+        "port = 62201\n[[gate_key]]\nnumber = 3\nfile = \"gate-0.key\"",
+        &[(Code::UnusedGateKey, "[[gate_key]]")],
+    ),
+    ("port = 62201", stamped!(1 "gate-0.key", 0 "gate-1.key"), &[]),
+    ("port = 62201", stamped!(1 "gate-0.key", 1 "gate-1.key"), &[(Code::DuplicateGateKey, "1")]),
+    ("port = 62201", stamped!(0 "gate-0.key", 1 "gate-0.hex"), &[(Code::SharedGateKey, "\"gate-0.hex\"")]),
+    ("port = 62201", stamped!(4 "gate-0.key"), &[(Code::OutOfRange, "4")]),
+    (
+        "port = 62201",
+        "port = 62201\nwire = \"stamped\"\n[[gate_key]]\n",
+        &[(Code::MissingKey, "[[gate_key]]"), (Code::MissingKey, "[[gate_key]]")],
+    ),
+    ("port = 62201", stamped!(0 "alice.key"), &[(Code::KeyFileMalformed, "\"alice.key\"")]),
+    ("port = 62201", stamped!(0 "none.key"), &[(Code::KeyFileMissing, "\"none.key\"")]),
+    ("port = 62201", stamped!(0 "gate-zero.key"), &[(Code::KeyFileMalformed, "\"gate-zero.key\"")]),
+    ("port = 62201", stamped!(0 "gate-world.key"), &[(Code::KeyFileExposed, "\"gate-world.key\"")]),
+    ("[gateway]\n", "gate_key = 1\n[gateway]\n", &[(Code::WrongType, "gate_key")]),
     // Host.
     ("[[port]]\nport = 62201", "", &[(Code::NoPort, "")]),
     ("[gateway]\n", "port = []\n[gateway]\n", &[(Code::Syntax, "port")]),
@@ -202,6 +234,15 @@ const CASES: &[Case] = &[
     ("users = [\"alice\", \"bob\"]", "users = [\"bob\"]", &[(Code::UnusableSequence, "db")]),
     ("[sequence.db]\nsteps = [\"one\", \"two\"]", "", &[(Code::OrphanStep, "one")]),
 ];
+
+#[test]
+fn new_clients_get_the_gate_key_that_stands_last() {
+    let settings = read_text(&SOUND.replacen("port = 62201", stamped!(1 "gate-0.key", 0 "gate-1.key"), 1))
+        .expect("the text is sound")
+        .settings;
+    assert_eq!(settings.gate_keys.iter().map(|(number, _)| number).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(settings.gate_keys.newest().map(|(number, _)| number), Some(0));
+}
 
 #[test]
 fn each_finding_comes_once_and_its_near_miss_does_not() {
@@ -425,6 +466,13 @@ static FILES: LazyLock<Table> = LazyLock::new(|| {
     put("bob.key", 0o600, Owner::Us, &[2; 32]);
     put("keys/alice.key", 0o600, Owner::Us, &[1; 32]);
     put("keys/bob.key", 0o600, Owner::Us, &[2; 32]);
+    for name in ["gate-0.key", "keys/gate-0.key"] {
+        put(name, 0o600, Owner::Us, &[1; 16]);
+    }
+    put("gate-0.hex", 0o600, Owner::Us, "01".repeat(16).as_bytes());
+    put("gate-1.key", 0o600, Owner::Us, &[2; 16]);
+    put("gate-zero.key", 0o600, Owner::Us, &[0; 16]);
+    put("gate-world.key", 0o604, Owner::Us, &[3; 16]);
     put("root.key", 0o600, Owner::Root, &[3; 32]);
     put("stranger.key", 0o600, Owner::Stranger { uid: 1000 }, &[4; 32]);
     put("world.key", 0o604, Owner::Us, &[5; 32]);

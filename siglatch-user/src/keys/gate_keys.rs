@@ -7,15 +7,20 @@ use siglatch_common::units::Wall;
 
 /// Up to [`GATE_KEYS`] gate keys, each under its number.
 #[derive(Clone, Debug, Default)]
-pub struct GateKeys([Option<GateKey>; GATE_KEYS]);
+pub struct GateKeys {
+    keys: [Option<GateKey>; GATE_KEYS],
+    /// The number of the one that was put last.
+    newest: u8,
+}
 
 impl GateKeys {
     /// Puts a key under a number below [`GATE_KEYS`]; false if there is one already, or the number is too large.
     #[must_use]
     pub fn put(&mut self, number: u8, key: GateKey) -> bool {
-        match self.0.get_mut(usize::from(number)) {
+        match self.keys.get_mut(usize::from(number)) {
             Some(place @ None) => {
                 *place = Some(key);
+                self.newest = number;
                 true
             }
             Some(Some(_)) | None => false,
@@ -24,7 +29,13 @@ impl GateKeys {
 
     /// Each key with its number, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &GateKey)> {
-        (0..).zip(&self.0).filter_map(|(number, key)| Some((number, key.as_ref()?)))
+        (0..).zip(&self.keys).filter_map(|(number, key)| Some((number, key.as_ref()?)))
+    }
+
+    /// The one that was put last, with its number: what new clients get.
+    #[must_use]
+    pub fn newest(&self) -> Option<(u8, &GateKey)> {
+        self.iter().find(|(number, _)| *number == self.newest)
     }
 
     /// Whether there is none.
@@ -59,6 +70,18 @@ pub fn next_epoch(now: Wall) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_is_the_one_that_was_put_last() {
+        let mut keys = GateKeys::default();
+        assert!(keys.newest().is_none());
+        for number in [1, 3, 0] {
+            assert!(keys.put(number, GateKey::parse(&[7; 16]).unwrap()));
+            assert_eq!(keys.newest().map(|(number, _)| number), Some(number));
+        }
+        assert!(!keys.put(3, GateKey::parse(&[7; 16]).unwrap()));
+        assert_eq!(keys.newest().map(|(number, _)| number), Some(0));
+    }
 
     #[test]
     fn three_epochs_of_each_key_are_loaded_and_the_fourth_slot_is_empty() {
