@@ -146,6 +146,21 @@ codes! {
     /// Nothing says which interface to watch.
     NoInterface, "no-interface", Warning;
 
+    /// No limit on what one source may send.
+    NoRate, "no-rate", Warning;
+    /// A number of places that is no power of two.
+    NotPowerOfTwo, "not-power-of-two", Error;
+    /// Lanes that are to be sure of more than all key operations.
+    SharesOverAll, "shares-over-all", Error;
+    /// Everybody is on the allow list.
+    EverybodyAllowed, "everybody-allowed", Warning;
+    /// A second ban that is no longer than the first.
+    StepsNotRising, "steps-not-rising", Warning;
+    /// Bans for floods, without a rate to be over.
+    FloodWithoutRate, "flood-without-rate", Warning;
+    /// Bans for everything that a source sends, and nobody is exempt from them.
+    HostScope, "host-scope", Warning;
+
     /// A key file that is not there.
     KeyFileMissing, "key-file-missing", Error;
     /// A key file that could not be read.

@@ -8,6 +8,7 @@ mod firewall;
 mod gate_keys;
 mod host;
 mod key_files;
+mod limits;
 mod nearest;
 mod people;
 mod relations;
@@ -99,6 +100,13 @@ fn settings_of(
     let (server_key, key_threads) = host::keys(&root, folder, given, files, findings);
     let max_skew = host::max_skew(&root, findings);
     let (state_dir, nonce_capacity) = host::state(&root, folder, findings);
+    let limits = limits::limits(&root, findings);
+    let lanes = limits::lanes(&root, key_threads, findings);
+    let known = limits::known(&root, findings);
+    let allow = limits::allow(&root, findings);
+    let ban = limits::ban(&root, &limits, &allow, findings);
+    let blacklist = limits::blacklist(&root, folder, findings);
+    let admin_socket = limits::admin_socket(&root, folder, findings);
     let (firewall, protected) = firewall::read(&root, findings);
     let people = people::read(&root, folder, files, findings);
     let deeds = deeds::actions(&root, findings);
@@ -120,14 +128,14 @@ fn settings_of(
         gateway: gateway?,
         ingress,
         ports: ports.into_iter().map(|port| port.value).collect(),
-        limits: Limits::DEFAULT,
-        lanes: LaneRule::defaults(key_threads),
-        known: KnownRule::DEFAULT,
-        allow: Vec::new(),
-        ban: BanRule::default(),
-        blacklist: Vec::new(),
+        limits,
+        lanes,
+        known,
+        allow,
+        ban,
+        blacklist,
         gate_keys: gate_keys?,
-        admin_socket: "/run/siglatch/admin.sock".into(),
+        admin_socket,
         state_dir,
         key_threads,
         nonce_capacity,

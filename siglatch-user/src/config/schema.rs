@@ -1,5 +1,7 @@
 //! Every table and key of the configuration: its name, whether it must be there, and an example. Never reads any.
 
+use siglatch_common::lane::Lane;
+
 /// One table and the keys it may have.
 #[derive(Debug)]
 pub struct Form {
@@ -21,8 +23,28 @@ pub struct Key {
 }
 
 /// Every table that has keys of its own.
-pub const FORMS: [&Form; 11] =
-    [&GATEWAY, &INGRESS, &PORT, &GATE_KEY, &KEYS, &KNOCK, &STATE, &FIREWALL, &USER, &ACTION, &SEQUENCE];
+pub const FORMS: &[&Form] = &[
+    &GATEWAY,
+    &INGRESS,
+    &PORT,
+    &GATE_KEY,
+    &KEYS,
+    &KNOCK,
+    &STATE,
+    &LIMITS,
+    &LANE_STAMPED,
+    &LANE_KNOWN,
+    &LANE_UNKNOWN,
+    &KNOWN,
+    &ALLOW,
+    &BAN,
+    &BLACKLIST,
+    &ADMIN,
+    &FIREWALL,
+    &USER,
+    &ACTION,
+    &SEQUENCE,
+];
 
 /// The tables themselves.
 pub(super) const ROOT: Form = Form {
@@ -35,6 +57,13 @@ pub(super) const ROOT: Form = Form {
         optional("keys", "{ server = \"server.key\" }"),
         optional("knock", "{ max_skew = \"60s\" }"),
         optional("state", "{ dir = \"/var/lib/siglatch\" }"),
+        optional("limits", "{ rate = 10 }"),
+        optional("lane", "{ unknown = { budget = 200 } }"),
+        optional("known", "{ for = \"30d\" }"),
+        optional("allow", "{ networks = [\"192.0.2.0/24\"] }"),
+        optional("ban", "{ strikes = 5 }"),
+        optional("blacklist", "{ files = [\"blacklist.txt\"] }"),
+        optional("admin", "{ socket = \"/run/siglatch/admin.sock\" }"),
         optional("firewall", "{ protect = [\"tcp/22\"] }"),
         optional("user", "{ alice = { id = 1, key = \"keys/alice.key\" } }"),
         optional("action", "{ ssh = { id = 1, users = \"all\", grant = [\"tcp/22\"] } }"),
@@ -69,6 +98,56 @@ pub(super) const KNOCK: Form = Form { title: "[knock]", keys: &[optional("max_sk
 
 pub(super) const STATE: Form =
     Form { title: "[state]", keys: &[optional("dir", "\"/var/lib/siglatch\""), optional("nonces", "1_000_000")] };
+
+pub(super) const LIMITS: Form = Form {
+    title: "[limits]",
+    keys: &[optional("rate", "10"), optional("burst", "20"), optional("sources", "65536"), optional("copies", "65536")],
+};
+
+pub(super) const LANES: Form = Form {
+    title: "[lane]",
+    keys: &[
+        optional("stamped", "{ share = 20 }"),
+        optional("known", "{ share = 20 }"),
+        optional("unknown", "{ budget = 200 }"),
+    ],
+};
+
+/// The table of one lane.
+pub(super) const fn lane(lane: Lane) -> &'static Form {
+    match lane {
+        Lane::Stamped => &LANE_STAMPED,
+        Lane::Known => &LANE_KNOWN,
+        Lane::Unknown => &LANE_UNKNOWN,
+    }
+}
+
+const LANE_STAMPED: Form = Form { title: "[lane.stamped]", keys: LANE_KEYS };
+const LANE_KNOWN: Form = Form { title: "[lane.known]", keys: LANE_KEYS };
+const LANE_UNKNOWN: Form = Form { title: "[lane.unknown]", keys: LANE_KEYS };
+const LANE_KEYS: &[Key] = &[optional("budget", "1000"), optional("share", "20")];
+
+pub(super) const KNOWN: Form =
+    Form { title: "[known]", keys: &[optional("for", "\"30d\""), optional("capacity", "16384")] };
+
+pub(super) const ALLOW: Form = Form { title: "[allow]", keys: &[optional("networks", "[\"192.0.2.0/24\"]")] };
+
+pub(super) const BAN: Form = Form {
+    title: "[ban]",
+    keys: &[
+        optional("strikes", "5"),
+        optional("within", "\"10m\""),
+        optional("steps", "[\"10m\", \"1h\", \"24h\"]"),
+        optional("forget", "\"24h\""),
+        optional("flood", "1000"),
+        optional("scope", "\"knock\""),
+        optional("capacity", "65536"),
+    ],
+};
+
+pub(super) const BLACKLIST: Form = Form { title: "[blacklist]", keys: &[optional("files", "[\"blacklist.txt\"]")] };
+
+pub(super) const ADMIN: Form = Form { title: "[admin]", keys: &[optional("socket", "\"/run/siglatch/admin.sock\"")] };
 
 pub(super) const FIREWALL: Form = Form {
     title: "[firewall]",

@@ -1,5 +1,7 @@
 //! Every finding once, by value, beside a text that just does not have it.
 
+mod strangers;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -190,6 +192,51 @@ const CASES: &[Case] = &[
     ("protect = ", "set_v6 = \"s\"\nprotect = ", &[(Code::MisplacedKey, "set_v6")]),
     ("protect = ", "priority = -200\nprotect = ", &[(Code::OutOfRange, "-200")]),
     ("protect = ", "priority = -199\nprotect = ", &[]),
+    // Strangers.
+    ("[keys]\n", "[limits]\nrate = 0\n[keys]\n", &[(Code::NoRate, "0")]),
+    ("[keys]\n", "[limits]\nrate = 1\n[keys]\n", &[]),
+    ("[keys]\n", "[limits]\nrate = 10_000_001\n[keys]\n", &[(Code::OutOfRange, "10_000_001")]),
+    ("[keys]\n", "[limits]\nburst = 0\n[keys]\n", &[(Code::OutOfRange, "0")]),
+    ("[keys]\n", "[limits]\nburst = 1\n[keys]\n", &[]),
+    ("[keys]\n", "[limits]\nsources = 65535\n[keys]\n", &[(Code::NotPowerOfTwo, "65535")]),
+    ("[keys]\n", "[limits]\nsources = 1024\ncopies = 0x1000000\n[keys]\n", &[]),
+    ("[keys]\n", "[limits]\ncopies = 1023\n[keys]\n", &[(Code::OutOfRange, "1023")]),
+    ("[keys]\n", "[lane.stamped]\nshare = 76\n[keys]\n", &[(Code::SharesOverAll, "76")]),
+    ("[keys]\n", "[lane.stamped]\nshare = 75\n[keys]\n", &[]),
+    ("[keys]\n", "[lane]\nstamped = { share = 40 }\nunknown.share = 41\n[keys]\n", &[(Code::SharesOverAll, "41")]),
+    ("[keys]\n", "[lane.others]\nshare = 1\n[keys]\n", &[(Code::UnknownKey, "others")]),
+    ("[keys]\n", "[lane.known]\nbudget = -1\n[keys]\n", &[(Code::OutOfRange, "-1")]),
+    ("[keys]\n", "[lane.known]\nbudget = 0\n[keys]\n", &[]),
+    ("[keys]\n", "[known]\nfor = \"59s\"\n[keys]\n", &[(Code::OutOfRange, "\"59s\"")]),
+    ("[keys]\n", "[known]\nfor = \"60s\"\ncapacity = 16\n[keys]\n", &[]),
+    ("[keys]\n", "[known]\ncapacity = 15\n[keys]\n", &[(Code::OutOfRange, "15")]),
+    ("[keys]\n", "[allow]\nnetworks = [\"::/0\"]\n[keys]\n", &[(Code::EverybodyAllowed, "\"::/0\"")]),
+    ("[keys]\n", "[allow]\nnetworks = [\"0.0.0.0/0\"]\n[keys]\n", &[(Code::EverybodyAllowed, "\"0.0.0.0/0\"")]),
+    ("[keys]\n", "[allow]\nnetworks = [\"10.0.0.0/8\", \"::/1\"]\n[keys]\n", &[]),
+    ("[keys]\n", "[allow]\nnetworks = [\"::1\", \"::1/128\"]\n[keys]\n", &[(Code::DuplicateEntry, "\"::1/128\"")]),
+    ("[keys]\n", "[ban]\nstrikes = 1\n[keys]\n", &[(Code::OutOfRange, "1")]),
+    ("[keys]\n", "[ban]\nstrikes = 2\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nstrikes = 0\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nsteps = []\n[keys]\n", &[(Code::OutOfRange, "[]")]),
+    ("[keys]\n", "[ban]\nsteps = [\"1h\"]\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nsteps = [\"1h\", \"60m\"]\n[keys]\n", &[(Code::StepsNotRising, "\"60m\"")]),
+    ("[keys]\n", "[ban]\nsteps = [\"1h\", \"61m\"]\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nsteps = [\"1h\", \"366d\"]\n[keys]\n", &[(Code::OutOfRange, "\"366d\"")]),
+    ("[keys]\n", "[ban]\nsteps = [\"1h\", \"x\"]\n[keys]\n", &[(Code::BadDuration, "\"x\"")]),
+    ("[keys]\n", "[ban]\nflood = 99\n[keys]\n", &[(Code::OutOfRange, "99")]),
+    ("[keys]\n", "[ban]\nflood = 100\n[keys]\n", &[]),
+    (
+        "[keys]\n",
+        "[limits]\nrate = 0\n[ban]\nflood = 100\n[keys]\n",
+        &[(Code::NoRate, "0"), (Code::FloodWithoutRate, "100")],
+    ),
+    ("[keys]\n", "[ban]\nflood = 0\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nscope = \"host\"\n[keys]\n", &[(Code::HostScope, "scope")]),
+    ("[keys]\n", "[ban]\nscope = \"host\"\n[allow]\nnetworks = [\"10.0.0.0/8\"]\n[keys]\n", &[]),
+    ("[keys]\n", "[ban]\nscope = \"all\"\n[keys]\n", &[(Code::UnknownChoice, "\"all\"")]),
+    ("[keys]\n", "[blacklist]\nfiles = [\"a\", \"a\"]\n[keys]\n", &[(Code::DuplicateEntry, "\"a\"")]),
+    ("[keys]\n", "[blacklist]\nfiles = [\"\"]\n[keys]\n", &[(Code::BadName, "\"\"")]),
+    ("[keys]\n", "[admin]\nsocket = \"\"\n[keys]\n", &[(Code::BadName, "\"\"")]),
     // Key files.
     ("\"alice.key\"", "\"none.key\"", &[(Code::KeyFileMissing, "\"none.key\"")]),
     ("\"alice.key\"", "\"forbidden.key\"", &[(Code::KeyFileUnreadable, "\"forbidden.key\"")]),
