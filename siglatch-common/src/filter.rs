@@ -47,6 +47,15 @@ pub trait Host {
     fn lane(&self, lane: Lane) -> Option<Self::Word>;
     /// Hands a datagram to the daemon; false if there is no room.
     fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool;
+
+    /// [`judge`]; a host may keep it apart, so that frames judged by their form alone do not pay for it.
+    #[inline(always)]
+    fn judge(&self, arrival: &Arrival, rule: &PortRule, frame: &impl Frame) -> Outcome
+    where
+        Self: Sized,
+    {
+        judge(arrival, rule, frame, self)
+    }
 }
 
 /// A number in a table that others may read and write at the same time.
@@ -111,7 +120,7 @@ fn decide_udp(headers: &Headers, frame: &impl Frame, host: &impl Host) -> Option
         dest_port: headers.dest_port,
         payload_at: headers.payload_at(),
     };
-    Some(judge(&arrival, &rule, frame, host))
+    Some(host.judge(&arrival, &rule, frame))
 }
 
 /// 3. Only one form is accepted. From here on nothing passes.

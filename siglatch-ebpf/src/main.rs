@@ -11,7 +11,6 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use siglatch_common::filter::decide;
-use siglatch_common::frame::source_of;
 use siglatch_common::layout::Offender;
 use siglatch_common::outcome::Fate;
 
@@ -21,11 +20,8 @@ pub fn siglatch(ctx: XdpContext) -> u32 {
     let packet = packet::Packet::new(&ctx);
     let outcome = decide(&packet, &maps::Kernel::new(&ctx));
     let count = maps::count(outcome);
-    if outcome.is_refused()
-        && Offender::is_sample(count)
-        && let Some(source) = source_of(&packet)
-    {
-        maps::note(source, outcome);
+    if Offender::is_sample(count) && outcome.is_refused() {
+        maps::note_source_of(ctx.ctx, outcome);
     }
     diagnostics::tell(&ctx, &packet, outcome);
     match outcome.fate() {

@@ -1,6 +1,9 @@
 //! The maps, and the filter's view of them. Never decides.
 
+use core::hint::black_box;
+
 use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::btf_maps::lpm_trie::Key as Prefix;
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_xdp_load_bytes};
@@ -8,7 +11,8 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use siglatch_common::address::Halves;
 use siglatch_common::ban::Ban;
-use siglatch_common::filter::{Arrival, Host, Word};
+use siglatch_common::filter::{Arrival, Host, Word, judge};
+use siglatch_common::frame::{Frame, source_of};
 use siglatch_common::lane::Lane;
 use siglatch_common::layout::{
     Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortList, PortRule, Source, StampKey, Tuning,
@@ -19,6 +23,8 @@ use siglatch_common::pace::Pace;
 use siglatch_common::siphash::{Key, siphash_1_3};
 use siglatch_common::stamp::{SLOTS, Slot};
 use siglatch_common::wire::Wire;
+
+use crate::packet::Packet;
 
 /// The knock ports, written by the loader. Not a map: in frozen memory they are constants to the verifier, and what
 /// they do not need is not even compiled. Every UDP datagram of the host is asked about them
@@ -107,10 +113,20 @@ pub fn count(outcome: Outcome) -> u64 {
     }
 }
 
+/// Notes who sent a frame that was refused. Out of line as well; the context is hidden from the optimiser, which would
+/// read the frame's bounds before the call, and the verifier would not know them again.
+#[inline(never)]
+pub fn note_source_of(ctx: *mut xdp_md, outcome: Outcome) {
+    let ctx = XdpContext::new(black_box(ctx));
+    if let Some(source) = source_of(&Packet::new(&ctx)) {
+        note(source, outcome);
+    }
+}
+
 /// Notes one refused frame of many. Whoever is refused most holds his place against the others who come to it
 /// (Boyer and Moore, "MJRTY: a fast majority vote algorithm").
 #[inline(always)]
-pub fn note(source: Halves, outcome: Outcome) {
+fn note(source: Halves, outcome: Outcome) {
     let key = spread();
     let hash = siphash_1_3(key, source.first ^ outcome as u64, source.last);
     let Some(place) = OFFENDERS.get_ptr_mut(hash as u32 & (OFFENDER_PLACES - 1)) else { return };
@@ -330,6 +346,18 @@ impl Host for Kernel<'_> {
             Lane::Unknown => self.submit_to(&LANE_UNKNOWN, arrival, rule, lane),
         }
     }
+
+    #[inline(always)]
+    fn judge(&self, arrival: &Arrival, rule: &PortRule, _: &impl Frame) -> Outcome {
+        judge_apart(self.0.ctx, arrival, rule)
+    }
+}
+
+/// Out of line: registers are scarce, and most frames are judged without any of this.
+#[inline(never)]
+fn judge_apart(ctx: *mut xdp_md, arrival: &Arrival, rule: &PortRule) -> Outcome {
+    let ctx = XdpContext::new(black_box(ctx));
+    judge(arrival, rule, &Packet::new(&ctx), &Kernel::new(&ctx))
 }
 
 impl Question {
