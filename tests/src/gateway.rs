@@ -325,8 +325,20 @@ pub const SSH: u16 = 22;
 /// A protected TCP port that takes a sequence.
 pub const DATABASE: u16 = 5432;
 
-/// Two knock ports, two protected services, and an action of each kind: see the constants above.
+/// What [`RULES`] say of strangers, for plans that say something else.
+pub const LENIENT: &str = "[limits]\nrate = 0\ncopies = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
+
+/// Two knock ports, two protected services, and an action of each kind: see the constants above. One source may send
+/// what it likes as often as it likes, and earns no ban by it.
 pub const RULES: &str = r#"
+[limits]
+rate = 0
+copies = 0
+
+[ban]
+strikes = 0
+flood = 0
+
 [[port]]
 port = 62201
 

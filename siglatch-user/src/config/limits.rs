@@ -28,8 +28,8 @@ pub(super) fn limits(root: &Section<'_>, findings: &mut Findings) -> Limits {
     Limits {
         rate: rate.map_or(Limits::DEFAULT.rate, |rate| rate.value),
         burst: burst.map_or(Limits::DEFAULT.burst, |burst| burst.value),
-        sources: places("sources", &section, findings).unwrap_or(Limits::DEFAULT.sources),
-        copies: places("copies", &section, findings).unwrap_or(Limits::DEFAULT.copies),
+        sources: places("sources", 1, &section, findings).unwrap_or(Limits::DEFAULT.sources),
+        copies: places("copies", 0, &section, findings).unwrap_or(Limits::DEFAULT.copies),
     }
 }
 
@@ -178,15 +178,15 @@ fn steps(section: &Section<'_>, findings: &mut Findings) -> Option<Vec<Duration>
     Some(parsed.into_iter().map(|step| step.value).collect()).filter(|steps: &Vec<_>| !steps.is_empty())
 }
 
-/// A number of places: a power of two.
-fn places(key: &str, section: &Section<'_>, findings: &mut Findings) -> Option<u32> {
-    let places = section.number::<u32>(key, i64::from(PLACES_MIN)..=i64::from(PLACES_MAX), findings)?;
-    if places.value.is_power_of_two() {
+/// A number of places: a power of two, or none if `least` says that there may be none.
+fn places(key: &str, least: u32, section: &Section<'_>, findings: &mut Findings) -> Option<u32> {
+    let places = section.number::<u32>(key, i64::from(least)..=i64::from(PLACES_MAX), findings)?;
+    if places.value == 0 || places.value >= PLACES_MIN && places.value.is_power_of_two() {
         return Some(places.value);
     }
-    let above = places.value.next_power_of_two();
-    let nearest = if places.value - above / 2 <= above - places.value { above / 2 } else { above };
-    let message = format!("`{key}` must be a power of two");
+    let above = places.value.next_power_of_two().max(2 * PLACES_MIN);
+    let nearest = if places.value <= above / 4 * 3 { above / 2 } else { above };
+    let message = format!("`{key}` must be a power of two, {PLACES_MIN} to {PLACES_MAX}");
     let help = format!("write {key} = {nearest}, which is the nearest");
     findings.report(Code::NotPowerOfTwo, places.span, message, help);
     None

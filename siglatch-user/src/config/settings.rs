@@ -81,7 +81,7 @@ pub struct Limits {
     pub burst: u32,
     /// Places that sources are spread over, a power of two; 8 bytes each.
     pub sources: u32,
-    /// Datagrams that are remembered to tell copies, a power of two; 8 bytes each.
+    /// Datagrams that are remembered to tell copies, a power of two, 8 bytes each; 0: copies are not told.
     pub copies: u32,
 }
 

@@ -49,7 +49,7 @@ fn what_is_said_of_strangers_holds() {
 #[test]
 fn the_help_names_the_nearest_power_of_two() {
     for (sources, nearest) in
-        [(1025, 1024), (1536, 1024), (1537, 2048), (12_000_000, 8_388_608), (16_777_215, 16_777_216)]
+        [(1, 1024), (1025, 1024), (1536, 1024), (1537, 2048), (12_000_000, 8_388_608), (16_777_215, 16_777_216)]
     {
         let text = SOUND.replace("[keys]\n", &format!("[limits]\nsources = {sources}\n[keys]\n"));
         let help = findings(&text).remove(0).help;

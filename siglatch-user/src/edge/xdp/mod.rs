@@ -182,7 +182,7 @@ impl Measures {
             source: Pace::per_second(limits.rate, limits.burst),
             lanes: Lane::ALL.map(lane),
             bucket_mask: limits.sources - 1,
-            copy_mask: limits.copies - 1,
+            copy_mask: limits.copies.saturating_sub(1),
             bans_hosts: u32::from(settings.ban.scope == config::Scope::Host),
             diagnostics: match &settings.ingress {
                 config::Ingress::Xdp(xdp) => xdp.diagnostics as u32,
