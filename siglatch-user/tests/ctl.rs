@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use siglatch_common::enrolment::Enrolment;
-use siglatch_common::seal::{HmacKey, ServerPublicKey};
+use siglatch_common::seal::{GateKey, HmacKey, ServerPublicKey};
 use tempfile::TempDir;
 
 #[test]
@@ -24,6 +24,8 @@ fn five_minutes_lead_from_nothing_to_a_user_with_a_file() {
     for (file, mode) in [("server.key", 0o600), ("server.pub.pem", 0o644), ("siglatch.toml", 0o640), ("keys", 0o700)] {
         assert_eq!(mode_of(&folder, file), mode, "{file}");
     }
+    assert_eq!(mode_of(&folder, "keys/gate-0.key"), 0o600);
+    assert_eq!(read(&folder, "keys/gate-0.key").len(), 33);
 
     let check = ctl(&folder, &["check", "siglatch.toml"]);
     assert_eq!(check.status.code(), Some(78));
@@ -39,7 +41,8 @@ fn five_minutes_lead_from_nothing_to_a_user_with_a_file() {
 
     let file = enrolment(&folder, "alice.siglatch");
     assert_eq!(mode_of(&folder, "alice.siglatch"), 0o600);
-    assert_eq!((&*file.gateway, &*file.host, file.port, &*file.wire), ("gateway", "gw.example.org", 62201, "sealed"));
+    assert_eq!((&*file.gateway, &*file.host, file.port, &*file.wire), ("gateway", "gw.example.org", 62201, "stamped"));
+    assert_eq!(gate_key(&file), Some((0, read(&folder, "keys/gate-0.key").trim())));
     assert_eq!((&*file.user.name, file.user.id, file.action["ssh"].id), ("alice", 1, 1));
     assert_eq!(file.server_key, read(&folder, "server.pub.pem"));
     assert!(ServerPublicKey::from_pem(&file.server_key).is_ok() && HmacKey::parse(file.user.key.as_bytes()).is_ok());
@@ -50,11 +53,18 @@ fn five_minutes_lead_from_nothing_to_a_user_with_a_file() {
 #[test]
 fn init_overwrites_nothing() {
     let folder = ready();
-    let before = read(&folder, "server.key");
+    let before = tree(&folder);
     let again = ctl(&folder, &["init", "--dir", "."]);
     assert_eq!(again.status.code(), Some(1));
     assert!(both(&again).contains("exists already: nothing was written"), "{}", both(&again));
-    assert_eq!(read(&folder, "server.key"), before);
+    assert_eq!(tree(&folder), before);
+
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join("keys")).unwrap();
+    put(&other, "keys/gate-0.key", "somebody's");
+    let init = ctl(&other, &["init", "--dir", ".", "--host", "gw.example.org", "--iface", "eth0"]);
+    assert!(both(&init).contains("keys/gate-0.key exists already: nothing was written"), "{}", both(&init));
+    assert_eq!(tree(&other).len(), 1);
 }
 
 #[test]
@@ -104,6 +114,7 @@ fn a_user_that_cannot_be_added_changes_nothing() {
         (&["b/b"], 78, "bad-name"),
         (&["bob", "--actions", "shs"], 1, "there is no action shs; there are: ssh"),
         (&["bob", "--out", "alice.siglatch"], 1, "alice.siglatch exists already"),
+        (&["bob", "--wire", "sealed"], 1, "no knock port is sealed; there are: 62201 (stamped)"),
     ] {
         let before = tree(&folder);
         let add = ctl(&folder, &[&["user", "add", "--config", "siglatch.toml"], arguments].concat());
@@ -136,6 +147,145 @@ fn an_enrolment_file_can_be_written_again() {
 }
 
 #[test]
+fn an_enrolment_file_is_for_the_wire_asked_for_among_those_that_there_are() {
+    let folder = ready();
+    put(
+        &folder,
+        "siglatch.toml",
+        &read(&folder, "siglatch.toml").replace("# [[port]]\n# port = 62202\n# wire", MORE_PORTS),
+    );
+    for (wire, expected) in [
+        (&[][..], ("stamped", 62201, true)),
+        (&["--wire", "stamped"], ("stamped", 62201, true)),
+        (&["--wire", "sealed"], ("sealed", 62202, false)),
+        (&["--wire", "clear"], ("clear", 62203, false)),
+    ] {
+        let out = format!("alice{}", wire.concat());
+        let enrol = ["user", "enrol", "alice", "--config", "siglatch.toml", "--out", &out];
+        let done = ctl(&folder, &[&enrol, wire].concat());
+        assert!(done.status.success(), "{}", both(&done));
+        let file = enrolment(&folder, &out);
+        assert_eq!((&*file.wire, file.port, gate_key(&file).is_some()), expected);
+    }
+    let add = ["user", "add", "bob", "--wire", "sealed", "--config", "siglatch.toml"];
+    assert!(ctl(&folder, &add).status.success());
+    assert_eq!(enrolment(&folder, "bob.siglatch").port, 62202);
+    assert_eq!(ctl(&folder, &["user", "enrol", "bob", "--wire", "striped"]).status.code(), Some(2));
+
+    let sealed_first = read(&folder, "siglatch.toml").replacen("wire = \"stamped\"", "wire = \"sealed\"", 1);
+    put(&folder, "siglatch.toml", &sealed_first);
+    let done = ctl(&folder, &["user", "enrol", "bob", "--config", "siglatch.toml", "--out", "b"]);
+    assert!(done.status.success(), "{}", both(&done));
+    assert_eq!((&*enrolment(&folder, "b").wire, enrolment(&folder, "b").port), ("sealed", 62201));
+    let check = ctl(&folder, &["check", "siglatch.toml"]);
+    assert!(check.status.success() && both(&check).contains("warning[unused-gate-key]"), "{}", both(&check));
+}
+
+#[test]
+fn a_gate_key_is_changed_by_rotating_enrolling_and_dropping() {
+    let folder = ready();
+    let before = read(&folder, "siglatch.toml");
+    let old = read(&folder, "keys/gate-0.key");
+
+    let rotate = ctl(&folder, &["gate-key", "rotate", "--config", "siglatch.toml"]);
+    assert!(rotate.status.success(), "{}", both(&rotate));
+    for told in [
+        "Made gate key 1.",
+        "siglatchctl user enrol NAME --config siglatch.toml",
+        "siglatchctl gate-key drop 0 --config siglatch.toml",
+    ] {
+        assert!(both(&rotate).contains(told), "{told}: {}", both(&rotate));
+    }
+    let table = "[[gate_key]]\nnumber = 0\nfile = \"keys/gate-0.key\"\n";
+    let added = format!("{table}\n[[gate_key]]\nnumber = 1\nfile = \"keys/gate-1.key\"\n");
+    assert_eq!(read(&folder, "siglatch.toml"), before.replace(table, &added));
+    assert_eq!((mode_of(&folder, "keys/gate-1.key"), mode_of(&folder, "siglatch.toml")), (0o600, 0o640));
+    let new = read(&folder, "keys/gate-1.key");
+    assert!(GateKey::parse(new.as_bytes()).is_ok() && new != old);
+    assert!(!both(&rotate).contains(new.trim()));
+
+    let list = ctl(&folder, &["gate-key", "list", "--config", "siglatch.toml"]);
+    let expected =
+        "NUMBER  FILE             ENROLMENTS\n     0  keys/gate-0.key  old ones\n     1  keys/gate-1.key  new ones\n";
+    assert_eq!(both(&list), expected);
+    let json = ctl(&folder, &["gate-key", "list", "--json", "--config", "siglatch.toml"]);
+    let expected = "{\"file\":\"keys/gate-0.key\",\"newest\":false,\"number\":0}\n\
+        {\"file\":\"keys/gate-1.key\",\"newest\":true,\"number\":1}\n";
+    assert_eq!(both(&json), expected);
+    let enrol = ctl(&folder, &["user", "enrol", "alice", "--config", "siglatch.toml", "--out", "again"]);
+    assert!(enrol.status.success(), "{}", both(&enrol));
+    assert_eq!(gate_key(&enrolment(&folder, "alice.siglatch")), Some((0, old.trim())));
+    assert_eq!(gate_key(&enrolment(&folder, "again")), Some((1, new.trim())));
+
+    let drop = ctl(&folder, &["gate-key", "drop", "0", "--config", "siglatch.toml"]);
+    assert!(drop.status.success() && both(&drop).contains("keys/gate-0.key is deleted"), "{}", both(&drop));
+    assert_eq!(read(&folder, "siglatch.toml"), before.replace(table, &added[table.len() + 1..]));
+    assert!(!folder.path().join("keys/gate-0.key").exists());
+    let check = ctl(&folder, &["check", "siglatch.toml"]);
+    assert_eq!(both(&check), "siglatchctl: siglatch.toml is sound\n");
+
+    let rotate = ctl(&folder, &["gate-key", "rotate", "--config", "siglatch.toml"]);
+    assert!(both(&rotate).contains("Made gate key 0.") && both(&rotate).contains("drop 1"), "{}", both(&rotate));
+    let list = ctl(&folder, &["gate-key", "list", "--config", "siglatch.toml"]);
+    assert!(both(&list).ends_with("     0  keys/gate-0.key  new ones\n"), "{}", both(&list));
+}
+
+#[test]
+fn a_gate_key_that_cannot_be_changed_changes_nothing() {
+    let folder = ready();
+    let fails = |arguments: &[&str], code, reason: &str| {
+        let before = tree(&folder);
+        let done = ctl(&folder, &[&["gate-key"], arguments, &CONFIG].concat());
+        assert_eq!(done.status.code(), Some(code), "{}", both(&done));
+        assert!(both(&done).contains(reason), "{}", both(&done));
+        assert_eq!(tree(&folder), before, "{reason}");
+    };
+    fails(&["drop", "0"], 78, "port 62201 takes stamped knocks, and there is no gate key");
+    fails(&["drop", "1"], 1, "there is no gate key 1; there are: 0");
+    put(&folder, "keys/gate-1.key", "somebody's");
+    fails(&["rotate"], 1, "keys/gate-1.key exists already");
+    fs::remove_file(folder.path().join("keys/gate-1.key")).unwrap();
+    for _ in 1..4 {
+        assert!(ctl(&folder, &[&["gate-key", "rotate"][..], &CONFIG].concat()).status.success());
+    }
+    fails(&["rotate"], 1, "there are 4 gate keys already, and a host has at most so many");
+    put(&folder, "siglatch.toml", &read(&folder, "siglatch.toml").replace("62201", "0"));
+    fails(&["drop", "1"], 78, "error[out-of-range]");
+}
+
+#[test]
+fn the_first_gate_key_can_be_made_and_a_file_of_the_operators_own_is_left() {
+    let folder = ready();
+    let text = read(&folder, "siglatch.toml");
+    let table = "[[gate_key]]\nnumber = 0\nfile = \"keys/gate-0.key\"\n";
+    put(&folder, "siglatch.toml", &text.replace(table, ""));
+    fs::rename(folder.path().join("keys/gate-0.key"), folder.path().join("keys/team.key")).unwrap();
+    let check = ctl(&folder, &["check", "--lines", "siglatch.toml"]);
+    assert!(
+        both(&check).contains("error[no-gate-key]") && both(&check).contains("gate-key rotate"),
+        "{}",
+        both(&check)
+    );
+    let rotate = ctl(&folder, &["gate-key", "rotate", "--config", "siglatch.toml"]);
+    assert!(rotate.status.success() && !both(&rotate).contains("drop"), "{}", both(&rotate));
+
+    put(
+        &folder,
+        "siglatch.toml",
+        &(read(&folder, "siglatch.toml") + "[[gate_key]]\nnumber = 3\nfile = \"keys/team.key\"\n"),
+    );
+    let drop = ctl(&folder, &["gate-key", "drop", "3", "--config", "siglatch.toml"]);
+    assert!(drop.status.success() && both(&drop).contains("keys/team.key is left"), "{}", both(&drop));
+    assert!(folder.path().join("keys/team.key").exists());
+
+    let sealed = read(&folder, "siglatch.toml").replacen("wire = \"stamped\"", "wire = \"sealed\"", 1);
+    put(&folder, "siglatch.toml", &sealed);
+    assert!(ctl(&folder, &["gate-key", "drop", "0", "--config", "siglatch.toml"]).status.success());
+    let list = ctl(&folder, &["gate-key", "list", "--config", "siglatch.toml"]);
+    assert_eq!(both(&list), "There is no gate key. Make one: siglatchctl gate-key rotate --config siglatch.toml\n");
+}
+
+#[test]
 fn a_key_file_that_others_may_read_is_found() {
     let folder = ready();
     fs::set_permissions(folder.path().join("keys/alice.key"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -162,8 +312,19 @@ fn sequences_and_sources_reach_the_enrolment_file() {
 #[test]
 fn every_help_shows_an_example_and_wrong_usage_is_2() {
     let folder = tempfile::tempdir().unwrap();
-    for command in [&[][..], &["init"], &["check"], &["user"], &["user", "add"], &["user", "list"], &["user", "enrol"]]
-    {
+    for command in [
+        &[][..],
+        &["init"],
+        &["check"],
+        &["user"],
+        &["user", "add"],
+        &["user", "list"],
+        &["user", "enrol"],
+        &["gate-key"],
+        &["gate-key", "rotate"],
+        &["gate-key", "list"],
+        &["gate-key", "drop"],
+    ] {
         let help = ctl(&folder, &[command, &["--help"]].concat());
         assert!(help.status.success() && both(&help).contains("Example"), "{command:?}: {}", both(&help));
     }
@@ -173,6 +334,11 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(both(&missing).contains("siglatchctl init writes one"), "{}", both(&missing));
 }
+
+const CONFIG: [&str; 2] = ["--config", "siglatch.toml"];
+
+/// In place of the second port's comment, up to its wire.
+const MORE_PORTS: &str = "[[port]]\nport = 62203\nwire = \"clear\"\n[[port]]\nport = 62202\nwire";
 
 /// A folder with a configuration and one user.
 fn ready() -> TempDir {
@@ -197,6 +363,11 @@ fn both(output: &Output) -> String {
 
 fn enrolment(folder: &TempDir, name: &str) -> Enrolment {
     toml::from_str(&read(folder, name)).unwrap()
+}
+
+/// Its number and its hex digits.
+fn gate_key(enrolment: &Enrolment) -> Option<(u8, &str)> {
+    enrolment.gate_key.as_ref().map(|key| (key.number, &*key.key))
 }
 
 fn read(folder: &TempDir, name: &str) -> String {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::config_file::DEFAULT_CONFIG;
 use super::load::{EX_CONFIG, Failure, Loaded, load, style};
-use super::user::DEFAULT_CONFIG;
 use crate::config::Given;
 
 /// Say everything that is wrong with the configuration, at once.

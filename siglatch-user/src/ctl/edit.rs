@@ -31,8 +31,16 @@ pub(super) enum Obstacle {
         /// Those that there are.
         known: String,
     },
+    /// There is no such gate key.
+    #[error("there is no gate key {number}; there are: {known}")]
+    NoGateKey {
+        /// The number asked for.
+        number: u8,
+        /// Those that there are.
+        known: String,
+    },
     /// Somebody wrote something unusual there.
-    #[error("`{0}` is not written as a table, so it cannot be added to here: edit the file by hand")]
+    #[error("`{0}` is not written in tables of its own, so it cannot be changed here: edit the file by hand")]
     Form(&'static str),
 }
 

@@ -3,7 +3,7 @@
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::OsRng;
 use rsa::{RsaPrivateKey, RsaPublicKey};
-use siglatch_common::seal::HmacKey;
+use siglatch_common::seal::{GateKey, HmacKey};
 use zeroize::Zeroizing;
 
 /// A server's new keys.
@@ -20,6 +20,13 @@ pub(super) fn server_pair() -> anyhow::Result<ServerPair> {
     let private = key.to_pkcs8_pem(LineEnding::LF)?;
     let public = RsaPublicKey::from(&key).to_public_key_pem(LineEnding::LF)?;
     Ok(ServerPair { private, public })
+}
+
+/// Makes a gate key.
+pub(super) fn gate_key() -> anyhow::Result<GateKey> {
+    let mut random = Zeroizing::new([0; 16]);
+    getrandom::fill(&mut *random)?;
+    Ok(GateKey::parse(&*random)?)
 }
 
 /// Makes a user's key.

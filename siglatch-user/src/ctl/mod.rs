@@ -2,8 +2,10 @@
 //! Never judges a knock.
 
 pub mod check;
+mod config_file;
 mod edit;
 mod enrolment;
+mod gate_key;
 mod init;
 mod keygen;
 pub mod load;
@@ -31,6 +33,8 @@ enum Command {
     Init(init::Init),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
+    GateKey(gate_key::Command),
     Check(check::Check),
 }
 
@@ -43,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Init(init) => init.run(),
         Command::User(user) => user.run(),
+        Command::GateKey(gate_key) => gate_key.run(),
         Command::Check(check) => return check.run(),
     };
     match done {
@@ -54,4 +59,5 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 const EXAMPLES: &str = "Examples:
   siglatchctl init --host gw.example.org     write a server key and a configuration
   siglatchctl user add alice                 make her key and the file to hand over
+  siglatchctl gate-key rotate                make a new key for the stamps of clients
   siglatchctl check                          say what is wrong with the configuration";

@@ -8,19 +8,26 @@ use zeroize::Zeroizing;
 use crate::config::{KeyFile, KeyFiles, Owner, Unreadable};
 use crate::edge::files::Disk;
 
-/// One file that is not there yet, and all that are.
+/// Files that are not there yet, and all that are.
 pub(super) struct Overlay<'a> {
-    /// Where it will be.
-    pub(super) path: PathBuf,
-    /// What it will hold.
-    pub(super) contents: &'a [u8],
+    /// Where each will be, and what it will hold.
+    files: Vec<(PathBuf, &'a [u8])>,
+}
+
+impl<'a> Overlay<'a> {
+    /// In front of the disk: where each will be, and what it will hold.
+    pub(super) fn new(files: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> Self {
+        Self { files: files.into_iter().collect() }
+    }
 }
 
 impl KeyFiles for Overlay<'_> {
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
-        if path != self.path {
-            return Disk.read(path);
+        match self.files.iter().find(|(place, _)| path == place) {
+            Some((_, contents)) => {
+                Ok(KeyFile { contents: Zeroizing::new(contents.to_vec()), mode: 0o600, owner: Owner::Us })
+            }
+            None => Disk.read(path),
         }
-        Ok(KeyFile { contents: Zeroizing::new(self.contents.to_vec()), mode: 0o600, owner: Owner::Us })
     }
 }

@@ -1,21 +1,22 @@
-//! `siglatchctl init`: a server key and a configuration to start from. Never overwrites anything.
+//! `siglatchctl init`: a server key, a gate key and a configuration to start from. Never overwrites anything.
 
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::anyhow;
 use clap::Args;
 use toml_edit::{Array, Value};
+use zeroize::Zeroizing;
 
+use super::config_file::DEFAULT_CONFIG;
 use super::load::{Failure, judge};
 use super::overlay::Overlay;
-use super::user::DEFAULT_CONFIG;
-use super::{keygen, route};
+use super::{gate_key, keygen, route};
 use crate::config::{Code, Given, Report, Severity};
 use crate::edge::files;
 use crate::edge::nonce_store::NonceStore;
 use crate::policy::Service;
 
-/// Write a server key and a commented configuration.
+/// Write a server key, a gate key and a commented configuration.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   siglatchctl init --host gw.example.org
@@ -43,9 +44,9 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(mut self) -> Result<(), Failure> {
-        let [config, private, public] =
-            ["siglatch.toml", "server.key", "server.pub.pem"].map(|name| self.dir.join(name));
-        if let Some(there) = [&config, &private, &public].into_iter().find(|path| files::exists(path)) {
+        let [config, private, public, gate] =
+            ["siglatch.toml", "server.key", "server.pub.pem", &gate_key::usual_path(0)].map(|name| self.dir.join(name));
+        if let Some(there) = [&config, &private, &public, &gate].into_iter().find(|path| files::exists(path)) {
             let cure = "nothing was written; use --dir for another folder, or move the old files away";
             return Err(Failure::Failed(anyhow!("{} exists already: {cure}", there.display())));
         }
@@ -56,16 +57,19 @@ impl Init {
         let state = self.state_dir();
         let text = self.text(&host, &state);
         let pair = keygen::server_pair()?;
-        self.judge(&config, &text, &Overlay { path: private.clone(), contents: pair.private.as_bytes() })?;
+        let gate_key = Zeroizing::new(keygen::gate_key()?.to_hex_file());
+        let keys = [(private.clone(), pair.private.as_bytes()), (gate.clone(), gate_key.as_slice())];
+        self.judge(&config, &text, &Overlay::new(keys))?;
 
         files::make_folder(&self.dir, 0o755)?;
         files::make_folder(&self.dir.join("keys"), 0o700)?;
         files::create(&private, 0o600, pair.private.as_bytes())?;
         files::create(&public, 0o644, pair.public.as_bytes())?;
+        files::create(&gate, 0o600, gate_key.as_slice())?;
         // Made now, the store proves to the first start that nothing was ever admitted.
         NonceStore::create(&self.dir.join(&state))?;
         files::create(&config, 0o640, text.as_bytes())?;
-        self.tell(&config, &host, &private, &public);
+        self.tell(&config, &host, [&private, &public, &gate]);
         Ok(())
     }
 
@@ -106,7 +110,7 @@ impl Init {
         Err(Failure::Unsound(report))
     }
 
-    fn tell(&self, config: &Path, host: &str, private: &Path, public: &Path) {
+    fn tell(&self, config: &Path, host: &str, [private, public, gate]: [&Path; 3]) {
         let closed = self.protect.iter().map(Service::to_string).collect::<Vec<_>>().join(", ");
         let option = match config == Path::new(DEFAULT_CONFIG) {
             true => String::new(),
@@ -116,6 +120,10 @@ impl Init {
         println!("  {}  the configuration", config.display());
         println!("  {}  the private key: keep it, and keep it to this host", private.display());
         println!("  {}  its public half", public.display());
+        println!(
+            "  {}  the gate key: every user gets it, so that the kernel can tell a knock from junk",
+            gate.display()
+        );
         println!("Users will send their knocks to {host}, port 62201/udp.");
         match self.iface.as_slice() {
             [] => println!("No interface was found to watch: write one into [ingress]."),

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::{ConfigFile, Current, must_be_new};
-use crate::config::{Code, Given, Report, Settings};
+use super::ForWire;
+use crate::config::{Given, Settings};
+use crate::ctl::config_file::{ConfigFile, must_be_new, tell_new_warnings};
 use crate::ctl::edit::{NewUser, add_user};
-use crate::ctl::load::{Failure, judge, style};
+use crate::ctl::load::{Failure, judge};
 use crate::ctl::overlay::Overlay;
 use crate::ctl::{enrolment, keygen};
 use crate::edge::files;
@@ -33,6 +34,8 @@ pub(in crate::ctl) struct Add {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    wire: ForWire,
+    #[command(flatten)]
     config: ConfigFile,
 }
 
@@ -49,11 +52,12 @@ impl Add {
         let text = add_user(&current.text, NewUser { name, id, key: &key_path, actions: &self.actions })
             .with_context(|| format!("{} was not changed", config.file.display()))?;
         let hex = Zeroizing::new(keygen::user_key()?.to_hex_file());
-        let would_be = Overlay { path: key_file.clone(), contents: &*hex };
+        let would_be = Overlay::new([(key_file.clone(), hex.as_slice())]);
         let loaded = judge(&config.file, text.clone(), &Given::by_machine(false), &would_be).inspect_err(|_| {
             eprintln!("siglatchctl: {} was not changed. With {name} in it, it would say:\n", config.file.display());
         })?;
-        let enrolment = enrolment::text(&loaded.settings, name).context("the user just added is not there")??;
+        let enrolment =
+            enrolment::text(&loaded.settings, name, self.wire.wire).context("the user just added is not there")??;
 
         must_be_new(&key_file, "it is somebody's key; take it away if it is not needed")?;
         must_be_new(&out, "name another file with --out")?;
@@ -68,7 +72,7 @@ impl Add {
         files::create(&out, 0o600, enrolment.as_bytes())
             .with_context(|| format!("{name} was added, but there is no file to hand over yet; write it with: siglatchctl user enrol {name} --out FILE"))?;
 
-        tell_new_warnings(&current, &loaded.report);
+        tell_new_warnings(current.loaded.as_ref(), Some(&loaded));
         println!("{name} may knock, as user {id}.");
         println!("  key           {}", key_file.display());
         println!("  configuration {}", config.file.display());
@@ -90,16 +94,4 @@ fn next_id(settings: Option<&Settings>) -> Option<u16> {
         let taken: std::collections::BTreeSet<u16> = taken().collect();
         (1..=u16::MAX).find(|id| !taken.contains(id))
     })
-}
-
-/// Shows the warnings that the change brought.
-fn tell_new_warnings(before: &Current, after: &Report) {
-    let known: Vec<(Code, &str)> = before
-        .loaded
-        .iter()
-        .flat_map(|loaded| loaded.report.findings())
-        .map(|finding| (finding.code, finding.message.as_str()))
-        .collect();
-    let new = after.retain(|finding| !known.contains(&(finding.code, finding.message.as_str())));
-    eprint!("{}", new.render(style()));
 }

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{ConfigFile, must_be_new};
+use super::ForWire;
 use crate::config::Settings;
+use crate::ctl::config_file::{ConfigFile, must_be_new};
 use crate::ctl::enrolment;
 use crate::ctl::load::Failure;
 use crate::edge::files;
 
 /// Write a user's file to hand over again: after a change, or for a second machine.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  siglatchctl user enrol alice --out alice.siglatch")]
+#[command(after_help = "Examples:
+  siglatchctl user enrol alice --out alice.siglatch
+  siglatchctl user enrol bob --wire sealed")]
 pub(in crate::ctl) struct Enrol {
     /// Who
     name: String,
@@ -21,14 +24,16 @@ pub(in crate::ctl) struct Enrol {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    wire: ForWire,
+    #[command(flatten)]
     config: ConfigFile,
 }
 
 impl Enrol {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { name, out, config } = self;
+        let Self { name, out, wire: ForWire { wire }, config } = self;
         let settings = config.current()?.loaded.map(|loaded| loaded.settings);
-        let text = settings.as_ref().and_then(|settings| enrolment::text(settings, &name));
+        let text = settings.as_ref().and_then(|settings| enrolment::text(settings, &name, wire));
         let text = text.ok_or_else(|| anyhow!("there is no user {name}{}", hint(&name, settings.as_ref())))??;
         let out = out.unwrap_or_else(|| PathBuf::from(format!("{name}.siglatch")));
         must_be_new(&out, "name another file with --out")?;

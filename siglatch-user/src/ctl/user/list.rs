@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::ConfigFile;
 use crate::config::Settings;
+use crate::ctl::config_file::ConfigFile;
 use crate::ctl::load::Failure;
 use crate::policy::User;
 

@@ -4,13 +4,10 @@ mod add;
 mod enrol;
 mod list;
 
-use std::path::{Path, PathBuf};
-
 use clap::{Args, Subcommand};
+use siglatch_common::wire::Wire;
 
-use super::load::{Failure, Loaded, judge, read};
-use crate::config::{Code, Given, Severity};
-use crate::edge::files::{self, Disk};
+use super::load::Failure;
 
 /// Add, list and enrol the users who may knock.
 #[derive(Debug, Subcommand)]
@@ -21,19 +18,13 @@ pub(super) enum User {
     Enrol(enrol::Enrol),
 }
 
-/// Which configuration a command is about.
-#[derive(Args, Debug)]
-struct ConfigFile {
-    /// The configuration
-    #[arg(long = "config", value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    file: PathBuf,
-}
-
-/// A configuration that is sound, or would be if anybody might knock.
-struct Current {
-    text: String,
-    /// Nothing if there are no users.
-    loaded: Option<Loaded>,
+/// Which knock port a file to hand over is for.
+#[derive(Args, Clone, Copy, Debug)]
+struct ForWire {
+    /// The wire of the knock port that the file is for: sealed, stamped or clear [default: stamped if there is such a
+    /// port, else sealed]
+    #[arg(long, value_parser = wire)]
+    wire: Option<Wire>,
 }
 
 impl User {
@@ -46,36 +37,6 @@ impl User {
     }
 }
 
-impl ConfigFile {
-    fn current(&self) -> Result<Current, Failure> {
-        let text = read(&self.file)?;
-        let loaded = match judge(&self.file, text.clone(), &Given::by_machine(false), &Disk) {
-            Ok(loaded) => Some(loaded),
-            Err(Failure::Unsound(report)) => {
-                let mut errors = report.findings().iter().filter(|finding| finding.severity() == Severity::Error);
-                if errors.any(|finding| finding.code != Code::NoUsers) {
-                    return Err(Failure::Unsound(report));
-                }
-                None
-            }
-            Err(failure) => return Err(failure),
-        };
-        Ok(Current { text, loaded })
-    }
-
-    /// A path that counts from the configuration's folder.
-    fn resolve(&self, path: &str) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(path)
-    }
+fn wire(label: &str) -> Result<Wire, String> {
+    Wire::from_label(label).ok_or_else(|| format!("a wire is one of: {}", Wire::ALL.map(Wire::label).join(", ")))
 }
-
-/// Refuses to write over something.
-fn must_be_new(path: &Path, what: &str) -> Result<(), Failure> {
-    if files::exists(path) {
-        return Err(Failure::Failed(anyhow::anyhow!("{} exists already: {what}", path.display())));
-    }
-    Ok(())
-}
-
-/// Where packages put the configuration.
-pub(super) const DEFAULT_CONFIG: &str = "/etc/siglatch/siglatch.toml";
