@@ -10,3 +10,4 @@ pub mod edge;
 pub mod gate;
 pub mod keys;
 pub mod policy;
+pub mod precedence;
