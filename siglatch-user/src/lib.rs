@@ -1,7 +1,8 @@
-//! The siglatch daemon: decides who is let in (`gate`, `policy`, `config`, `keys`), and does what was decided
+//! The siglatch daemon: decides who is let in (`gate`, `policy`, `config`, `keys`, `admin`), and does what was decided
 //! (`edge`, `daemon`). The first never does IO; the second never decides.
 #![deny(unsafe_code)]
 
+pub mod admin;
 mod causes;
 pub mod config;
 pub mod ctl;
