@@ -181,7 +181,7 @@ impl Measures {
             spread: [spread.k0, spread.k1],
             source: Pace::per_second(limits.rate, limits.burst),
             lanes: Lane::ALL.map(lane),
-            bucket_mask: limits.sources - 1,
+            bucket_mask: limits.sources.saturating_sub(1),
             copy_mask: limits.copies.saturating_sub(1),
             bans_hosts: u32::from(settings.ban.scope == config::Scope::Host),
             diagnostics: match &settings.ingress {
