@@ -12,8 +12,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use siglatch_tests::gateway::{Gateway, Plan, RULES};
 use siglatch_tests::netns::{GATE, Street};
+use siglatch_tests::parts::OBJECT;
 use siglatch_tests::process::{outcome, program};
-use siglatch_user::edge::xdp::OBJECT;
 
 #[test]
 fn an_unknown_interface_is_told_with_those_there_are() -> Result<()> {
