@@ -95,7 +95,7 @@ impl Gateway {
         let users: String = users.iter().map(user).collect();
         let (host, pins) = (GATEWAY.v4, self.pins.display());
         let text = format!(
-            "[gateway]\nhost = \"{host}\"\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
+            "[gateway]\nhost = \"{host}\"\n\n[admin]\nsocket = \"admin.sock\"\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
              \"server.key\"\n\n[state]\ndir = \"state\"\n\n{rules}\n{users}"
         );
         Ok(fs::write(self.config(), text)?)
@@ -326,7 +326,8 @@ pub const SSH: u16 = 22;
 pub const DATABASE: u16 = 5432;
 
 /// What [`RULES`] say of strangers, for plans that say something else.
-pub const LENIENT: &str = "[limits]\nrate = 0\ncopies = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
+pub const LENIENT: &str =
+    "[limits]\nrate = 0\ncopies = 0\n\n[lane.unknown]\nbudget = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
 
 /// Two knock ports, two protected services, and an action of each kind: see the constants above. One source may send
 /// what it likes as often as it likes, and earns no ban by it.
@@ -334,6 +335,9 @@ pub const RULES: &str = r#"
 [limits]
 rate = 0
 copies = 0
+
+[lane.unknown]
+budget = 0
 
 [ban]
 strikes = 0
