@@ -327,13 +327,14 @@ pub const DATABASE: u16 = 5432;
 
 /// What [`RULES`] say of strangers, for plans that say something else.
 pub const LENIENT: &str =
-    "[limits]\nrate = 0\ncopies = 0\n\n[lane.unknown]\nbudget = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
+    "[limits]\nrate = 100_000\nburst = 100_000\ncopies = 0\n\n[lane.unknown]\nbudget = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
 
 /// Two knock ports, two protected services, and an action of each kind: see the constants above. One source may send
 /// what it likes as often as it likes, and earns no ban by it.
 pub const RULES: &str = r#"
 [limits]
-rate = 0
+rate = 100_000
+burst = 100_000
 copies = 0
 
 [lane.unknown]
