@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use siglatch_client::knocker::{Keys, Knock, datagram, packet};
-use siglatch_common::seal::{HmacKey, ServerPublicKey};
+use siglatch_client::knocker::{Keys, Knock, Stamper, datagram, packet};
+use siglatch_common::seal::{GateKey, HmacKey, ServerPublicKey};
+use siglatch_common::stamp::{Epoch, Slot, stamp_sealed};
 use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::{ActionId, Packet, Payload, UserId};
 
@@ -223,6 +224,16 @@ pub fn sealed(knock: &Knock) -> Result<Vec<u8>> {
     Ok(datagram(knock, &Keys::sealed(material.key(knock.user).clone(), material.public.clone()))?)
 }
 
+/// The knock's datagram for a stamped port, signed by the user that it names, with the stamp of its own timestamp.
+///
+/// # Errors
+/// If the programs are not built.
+pub fn stamped(knock: &Knock) -> Result<Vec<u8>> {
+    let material = material()?;
+    let stamper = Stamper::new(GATE_KEY, material.gate_key.clone()).context("there is no such gate key")?;
+    Ok(datagram(knock, &Keys::stamped(material.key(knock.user).clone(), material.public.clone(), stamper))?)
+}
+
 /// The knock's datagram for a clear port, signed by the user that it names.
 ///
 /// # Errors
@@ -240,7 +251,13 @@ pub fn forged(knock: &Knock, wire: Wire, change: impl FnOnce(&mut Packet)) -> Re
     let mut packet = packet(knock, material.key(knock.user));
     change(&mut packet);
     match wire {
-        Wire::Sealed | Wire::Stamped => Ok(material.public.seal(&packet)?.to_vec()),
+        Wire::Sealed => Ok(material.public.seal(&packet)?.to_vec()),
+        Wire::Stamped => {
+            let sealed = material.public.seal(&packet)?;
+            let epoch = Epoch::at(now().into());
+            let slot = Slot::new(GATE_KEY, epoch).context("there is no such gate key")?;
+            Ok([stamp_sealed(slot, material.gate_key.of_epoch(epoch), &sealed).as_slice(), sealed.as_slice()].concat())
+        }
         Wire::Clear => Ok(packet.encode().to_vec()),
     }
 }
@@ -252,6 +269,7 @@ struct Material {
     public: ServerPublicKey,
     alice: HmacKey,
     bob: HmacKey,
+    gate_key: GateKey,
 }
 
 impl Material {
@@ -271,16 +289,19 @@ impl Material {
         let ctl = || Ok::<_, anyhow::Error>(Command::new(program("siglatchctl")?));
         let host = GATEWAY.v4.to_string();
         run(ctl()?.args(["init", "--host", &host, "--iface", GATE, "--dir"]).arg(folder))?;
+        // The files that are handed over are for the port of [`RULES`].
+        let config = folder.join("siglatch.toml");
+        fs::write(&config, fs::read_to_string(&config)?.replace("wire = \"stamped\"", "wire = \"sealed\""))?;
         for user in ["alice", "bob"] {
             let mut add = ctl()?;
-            add.args(["user", "add", user, "--config"]).arg(folder.join("siglatch.toml"));
+            add.args(["user", "add", user, "--config"]).arg(&config);
             run(add.arg("--out").arg(folder.join(user).with_extension("siglatch")))?;
         }
         let mut files = Vec::new();
         for (from, to) in ["server.key", "server.pub.pem", "alice.siglatch", "bob.siglatch"]
             .map(|name| (name.into(), name))
             .into_iter()
-            .chain(["alice.key", "bob.key"].map(|name| (format!("keys/{name}"), name)))
+            .chain(["alice.key", "bob.key", "gate-0.key"].map(|name| (format!("keys/{name}"), name)))
             .chain([("state/nonces.current".to_owned(), "state/nonces.current")])
         {
             files.push((
@@ -290,7 +311,8 @@ impl Material {
         }
         let key = |name: &str| Ok::<_, anyhow::Error>(HmacKey::parse(&fs::read(folder.join("keys").join(name))?)?);
         let public = ServerPublicKey::from_pem(&fs::read_to_string(folder.join("server.pub.pem"))?)?;
-        Ok(Self { alice: key("alice.key")?, bob: key("bob.key")?, public, files })
+        let gate_key = GateKey::parse(&fs::read(folder.join("keys/gate-0.key"))?)?;
+        Ok(Self { alice: key("alice.key")?, bob: key("bob.key")?, gate_key, public, files })
     }
 }
 
@@ -309,6 +331,11 @@ pub const ALICE: UserId = UserId(1);
 /// Not allowed the action [`ALICES`].
 pub const BOB: UserId = UserId(2);
 
+/// Number of the gate key of [`stamped`].
+pub const GATE_KEY: u8 = 0;
+/// Knock port of the stamped wire, where [`STAMPED`] stands beside the rules.
+pub const STAMPED_PORT: u16 = 62203;
+
 /// Opens [`SSH`] for ten minutes.
 pub const OPEN: u8 = 1;
 /// Opens [`SSH`] for two seconds.
@@ -324,6 +351,17 @@ pub const STEPS: [u8; 3] = [10, 11, 12];
 pub const SSH: u16 = 22;
 /// A protected TCP port that takes a sequence.
 pub const DATABASE: u16 = 5432;
+
+/// One more knock port, for [`stamped`] datagrams.
+pub const STAMPED: &str = r#"
+[[port]]
+port = 62203
+wire = "stamped"
+
+[[gate_key]]
+number = 0
+file = "gate-0.key"
+"#;
 
 /// What [`RULES`] say of strangers, for plans that say something else.
 pub const LENIENT: &str =

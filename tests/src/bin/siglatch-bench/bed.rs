@@ -75,6 +75,7 @@ impl Bed {
         let mut text = fs::read_to_string(&path)?;
         let pins = format!("mode = \"xdp\"\npin_dir = \"{}\"", self.pins.display());
         text = text.replacen("mode = \"xdp\"", &pins, 1);
+        text = text.replacen("wire = \"stamped\"", "wire = \"sealed\"", 1);
         for id in 1..=users {
             writeln!(text, "\n[user.user-{id}]\nid = {id}\nkey = \"keys/{id}.key\"")?;
             let key = self.folder.join(format!("keys/{id}.key"));
