@@ -1,13 +1,17 @@
 //! What is expected of the gateway, and whether it is so. Never shows anything.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use siglatch_client::knocker::{Keys, Knock, datagram};
-use siglatch_common::seal::{HmacKey, ServerPublicKey};
+use siglatch_client::knocker::{Keys, Knock, Stamper, datagram};
+use siglatch_common::outcome::Outcome;
+use siglatch_common::seal::{GateKey, HmacKey, ServerPublicKey};
 use siglatch_common::wire::v1::{ActionId, Payload, UserId};
+use siglatch_tests::netns::run;
 use siglatch_tests::probe::Probe;
 use siglatch_tests::process::{Process, wait_until};
 
@@ -69,16 +73,62 @@ pub(crate) fn refused(daemon: &Process, source: IpAddr, reason: &str, act: impl 
     Ok(())
 }
 
+/// The kernel drops what is done now, with this outcome, and the daemon never hears of it.
+pub(crate) fn dropped(
+    daemon: &Process,
+    source: IpAddr,
+    outcome: Outcome,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let said = daemon.said().len();
+    let count = || Ok::<_, anyhow::Error>(counters()?.get(outcome.label()).copied().unwrap_or(0));
+    let before = count()?;
+    act()?;
+    let is_counted = || count().is_ok_and(|after| after == before + 1);
+    ensure!(wait_until(PATIENCE, is_counted), "the filter counts no {}", outcome.label());
+    let source = format!("source={source} ");
+    let told = daemon.said().get(said..).unwrap_or_default().lines().any(|line| line.contains(&source));
+    ensure!(!told, "the daemon got it all the same");
+    Ok(())
+}
+
+/// Frames that the filter has counted, by outcome, over all CPUs.
+pub(crate) fn counters() -> Result<BTreeMap<String, u64>> {
+    let dump = run(Command::new("bpftool").args(["-j", "map", "dump", "pinned", "/sys/fs/bpf/siglatch/counters"]))?;
+    let dump: serde_json::Value = serde_json::from_str(&dump)?;
+    let values = dump[0]["formatted"]["values"].as_array().context("no values in the counters")?;
+    let mut counters = BTreeMap::new();
+    for (label, count) in values.iter().filter_map(|cpu| cpu["value"].as_object()).flatten() {
+        *counters.entry(label.clone()).or_default() += count.as_u64().context("a counter is a number")?;
+    }
+    Ok(counters)
+}
+
+/// What is in front of a forged knock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stamp {
+    /// Made with a key that the forger made up.
+    Guessed,
+    /// Made with the gate key, which everybody who is enrolled has.
+    Valid,
+}
+
 /// A knock in alice's name by somebody who has the public key, and not hers.
-pub(crate) fn forged(desk: &Desk) -> Result<Vec<u8>> {
-    let mut guess = [0; 36];
+pub(crate) fn forged(desk: &Desk, stamp: Stamp) -> Result<Vec<u8>> {
+    let mut guess = [0; 52];
     std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut guess)?;
-    let (key, challenge) = guess.split_first_chunk::<32>().context("32 bytes of 36")?;
+    let (key, guess) = guess.split_first_chunk::<32>().context("32 bytes of 52")?;
+    let (gate_key, challenge) = guess.split_first_chunk::<16>().context("16 bytes of 20")?;
     let challenge = u32::from_ne_bytes(challenge.try_into()?);
+    let gate_key = match stamp {
+        Stamp::Guessed => GateKey::parse(gate_key)?,
+        Stamp::Valid => GateKey::parse(desk.read("gw/keys/gate-0.key")?.as_bytes())?,
+    };
+    let stamper = Stamper::new(0, gate_key).context("there is no gate key 0")?;
     let server = ServerPublicKey::from_pem(&desk.read("gw/server.pub.pem")?)?;
     let timestamp = siglatch_tests::gateway::now();
     let knock = Knock { user: UserId(1), action: ActionId(1), payload: Payload::EMPTY, timestamp, challenge };
-    Ok(datagram(&knock, &Keys::sealed(HmacKey::parse(key)?, server))?)
+    Ok(datagram(&knock, &Keys::stamped(HmacKey::parse(key)?, server, stamper))?)
 }
 
 /// A port that nobody guards answers that it is closed: the way there and back is open.

@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use anyhow::{Context as _, Result};
+use siglatch_common::wire::Wire;
 use siglatch_tests::packet::{Frame, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -38,7 +39,7 @@ fn send(town: &Town, by: &Host, family: Family) -> Result<u64> {
         packet(town.service(port, family), b"?", Transport::Udp)?;
     }
     for _ in 0..10 {
-        packet(town.service(KNOCKS, family), &[0x5a; 256], Transport::Udp)?;
+        packet(town.service(KNOCKS, family), &[0x5a; Wire::Stamped.datagram_len() as usize], Transport::Udp)?;
     }
     Ok(count)
 }

@@ -5,12 +5,13 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use siglatch_common::outcome::Outcome;
 use siglatch_tests::netns::run as run_command;
 use siglatch_tests::process::Process;
 use siglatch_tests::service::{say, talk};
 
 use crate::commands::{CONFIG, Desk};
-use crate::expectation::{ends_after, forged, is_answered, opens_by, refused, silence};
+use crate::expectation::{Stamp, counters, dropped, ends_after, forged, is_answered, opens_by, refused, silence};
 use crate::scan::scan;
 use crate::screen::{Screen, Seen};
 use crate::tap::{Content, Tap};
@@ -77,7 +78,7 @@ fn set_up(screen: &mut Screen, town: &Town, desk: &Desk) -> Result<(Process, Tap
         });
         typed.context(failed)
     };
-    types(&format!("siglatchctl init --dir gw --host {NAME}"), gateway, "server.key", "a key and a configuration")?;
+    types(&format!("siglatchctl init --dir gw --host {NAME}"), gateway, "server.key", "keys and a configuration")?;
     desk.add_sequence()?;
     let add = format!("siglatchctl user add alice --config {CONFIG}");
     types(&add, gateway, "alice may knock", "her key, and a file to hand over")?;
@@ -121,11 +122,16 @@ impl Play<'_> {
         screen.line("the stranger stays shut out", || Ok(Seen::new(silence(stranger, eve, ssh)?)));
         screen.line("the same datagram, sent again by the stranger", || {
             let copy = tap.last_knock(client, family, town)?;
-            refused(daemon, eve, "replay", || stranger.place.send(&copy, eve, knocks))?;
-            Ok(Seen::new(format!("a replay; {}", silence(stranger, eve, ssh)?)))
+            dropped(daemon, eve, Outcome::Copy, || stranger.place.send(&copy, eve, knocks))?;
+            Ok(Seen::new(format!("a copy; {}", silence(stranger, eve, ssh)?)))
         });
-        screen.line("a knock forged in alice's name", || {
-            let forged = forged(desk)?;
+        screen.line("forged in alice's name, with a guessed stamp", || {
+            let forged = forged(desk, Stamp::Guessed)?;
+            dropped(daemon, eve, Outcome::WrongStamp, || stranger.place.send(&forged, eve, knocks))?;
+            Ok(Seen::new(format!("wrong stamp; {}", silence(stranger, eve, ssh)?)))
+        });
+        screen.line("forged in alice's name, stamped with the gate key", || {
+            let forged = forged(desk, Stamp::Valid)?;
             refused(daemon, eve, "unauthentic", || stranger.place.send(&forged, eve, knocks))?;
             Ok(Seen::new(format!("unauthentic; {}", silence(stranger, eve, ssh)?)))
         });
@@ -181,6 +187,12 @@ impl Play<'_> {
         self.screen.line("the grant expires without it", || {
             let lasted = ends_after(TTL, opened.context("there was none")?, client, alice, ssh)?;
             Ok(Seen::new("closed").within(lasted))
+        });
+        let rotate = format!("siglatchctl gate-key rotate --config {CONFIG}");
+        self.screen.line(&rotate, || {
+            let said = desk.types(&rotate, gateway)?;
+            ensure!(said.contains("Made gate key 1"), "it makes none: {said}");
+            Ok(Seen::new("a second key; alice's counts on"))
         });
         let line = format!("siglatch-user --config {CONFIG} --iface {INTERFACE}");
         let again = self.screen.line(&line, || {
@@ -263,12 +275,7 @@ fn opened_after(delay: Duration) -> String {
 
 /// Frames that the filter has counted, whatever became of them.
 fn frames_judged() -> Result<u64> {
-    let dump =
-        run_command(Command::new("bpftool").args(["-j", "map", "dump", "pinned", "/sys/fs/bpf/siglatch/counters"]))?;
-    let dump: serde_json::Value = serde_json::from_str(&dump)?;
-    let values = dump[0]["formatted"]["values"].as_array().context("no values in the counters")?;
-    let counts = values.iter().filter_map(|cpu| cpu["value"].as_object()).flat_map(serde_json::Map::values);
-    Ok(counts.filter_map(serde_json::Value::as_u64).sum())
+    Ok(counters()?.values().sum())
 }
 
 /// What the knocks ask for.
