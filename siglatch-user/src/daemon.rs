@@ -2,8 +2,8 @@
 //! Never decides about a knock.
 //!
 //! ```text
-//! ring or sockets ──► KeyPool (threads) ──► Judge (one thread: gate, nonce store, firewall)
-//!   (tokio task)       bounded places        also told: firewall changed, stop
+//! rings or sockets ──► Lanes ──► KeyPool (threads) ──► Judge (one thread: gate, nonce store, firewall)
+//!    (one tokio task takes by precedence)  bounded places   also told: firewall changed, stop
 //! ```
 
 mod judge;
@@ -28,14 +28,16 @@ use crate::config::{self, Ingress, Settings};
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
+use crate::edge::lanes::{Lanes, Queues};
 use crate::edge::lists::Lists as _;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Counts, KnockSocket};
-use crate::edge::xdp::{self, Attached, Candidates, Maps, Shield};
+use crate::edge::xdp::{self, Attached, Maps, Shield};
 use crate::edge::{clock, randomness};
 use crate::gate::{Gate, still_allowed};
 use crate::keys::Keyring;
+use crate::precedence::Precedence;
 use judge::{Input, Judge};
 
 /// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
@@ -50,6 +52,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let Settings {
         ingress,
         ports,
+        lanes: lane_rules,
         state_dir,
         key_threads,
         nonce_capacity,
@@ -100,6 +103,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     })?);
 
     let mut tasks = JoinSet::new();
+    let precedence = Precedence::new(PerLane::from_fn(|lane| lane_rules.of(lane).share));
     match (ingress, loaded) {
         (Ingress::Xdp(xdp), Some(loaded)) => {
             let own = network.own_addresses().await?;
@@ -107,19 +111,18 @@ pub async fn run(settings: Settings) -> Result<()> {
             if let Some(diagnostics) = diagnostics {
                 tasks.spawn(async { Ok(diagnostics.run().await?) });
             }
-            let PerLane { stamped, known, unknown } = candidates;
-            for lane in [stamped, known, unknown] {
-                tasks.spawn(feed(lane, Arc::clone(&pool)));
-            }
+            tasks.spawn(feed(Lanes::Rings(Box::new(candidates)), precedence, Arc::clone(&pool)));
             tasks.spawn(mind_shield(shield, Maps::open(&xdp.pin_dir)?, network));
         }
         (_, _) => {
             let counts = Arc::new(Counts::default());
+            let queues = Arc::new(Queues::default());
             for port in &ports {
-                for socket in KnockSocket::open(*port, &counts)? {
-                    tasks.spawn(listen(socket, Arc::clone(&pool)));
+                for socket in KnockSocket::open(*port, &counts, &queues)? {
+                    tasks.spawn(async move { socket.listen().await.context("a knock socket") });
                 }
             }
+            tasks.spawn(feed(Lanes::Queues(queues), precedence, Arc::clone(&pool)));
             tasks.spawn(mind_sockets(counts));
             for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
                 warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
@@ -148,23 +151,13 @@ pub async fn run(settings: Settings) -> Result<()> {
     tokio::task::spawn_blocking(move || judge.join()).await?.map_err(|_| anyhow::anyhow!("the judge has panicked"))
 }
 
-/// Brings candidates from the ring to the pool. A place is taken first: what finds none waits in the ring, and what
-/// finds no room there is dropped by the kernel, and counted.
-async fn feed(mut candidates: Candidates, pool: Arc<KeyPool>) -> Result<()> {
+/// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is
+/// one: what finds none waits in its lane, and what finds no room there is dropped, and counted.
+async fn feed(mut lanes: Lanes, mut precedence: Precedence, pool: Arc<KeyPool>) -> Result<()> {
     let mut places = Places::default();
     loop {
         let place = pool.one_of(&mut places).await;
-        let candidate = candidates.next().await.context("the ring of candidates")?;
-        pool.submit(candidate, place);
-    }
-}
-
-/// Brings datagrams from one socket to the pool. Here the datagram is taken first: many sockets that hold a place each
-/// and have nothing to put there would leave none to the one that has.
-async fn listen(socket: KnockSocket, pool: Arc<KeyPool>) -> Result<()> {
-    loop {
-        let candidate = socket.next().await.context("a knock socket")?;
-        let place = pool.place().await;
+        let candidate = lanes.next(&mut precedence).await.context("the lanes")?;
         pool.submit(candidate, place);
     }
 }

@@ -1,7 +1,7 @@
 //! The threads that use the private key. Never decides which datagram is worth it, and never what it means.
 //!
 //! Bounded: as many datagrams are under way as there are places; whoever feeds the pool waits for one
-//! ([`KeyPool::place`]), and what waits outside waits in the kernel.
+//! ([`KeyPool::one_of`]), and what waits outside waits in the kernel.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,11 +94,6 @@ impl KeyPool {
         // Nothing is ever sent: the last thread to drop its end is the last to be warm.
         let _: Result<(), _> = warmed.recv();
         Ok(Self { queue: Some(queue), submitted: AtomicU64::new(0), places: Arc::new(Semaphore::new(places)), threads })
-    }
-
-    /// Waits until there is room for one more.
-    pub async fn place(&self) -> Place {
-        Place { _permit: self.acquire(1).await }
     }
 
     /// One of the places had; when there are none, waits until there is room for several more.

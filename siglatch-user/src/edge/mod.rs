@@ -6,6 +6,7 @@ pub mod files;
 pub mod firewall;
 pub mod instance;
 pub mod key_pool;
+pub mod lanes;
 pub mod lists;
 pub mod network;
 pub mod nonce_store;

@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::net::UdpSocket;
 
 use super::clock;
+use super::lanes::Queues;
 use crate::config::KnockPort;
 
 /// One socket of one knock port.
@@ -28,6 +29,7 @@ pub struct KnockSocket {
     socket: UdpSocket,
     rule: PortRule,
     counts: Arc<Counts>,
+    queues: Arc<Queues>,
 }
 
 /// Datagrams by outcome, over all sockets: what the map `counters` is for XDP.
@@ -62,9 +64,9 @@ impl KnockSocket {
     ///
     /// # Errors
     /// [`SocketError`] names the port and what to do.
-    pub fn open(port: KnockPort, counts: &Arc<Counts>) -> Result<Vec<Self>, SocketError> {
+    pub fn open(port: KnockPort, counts: &Arc<Counts>, queues: &Arc<Queues>) -> Result<Vec<Self>, SocketError> {
         let rule = PortRule::new(port.port, port.wire);
-        let of = |socket| Self { socket, rule, counts: Arc::clone(counts) };
+        let of = |socket| Self { socket, rule, counts: Arc::clone(counts), queues: Arc::clone(queues) };
         let mut sockets = vec![of(bind(Ipv4Addr::UNSPECIFIED.into(), port.port)?)];
         match bind(Ipv6Addr::UNSPECIFIED.into(), port.port) {
             Ok(socket) => sockets.push(of(socket)),
@@ -74,11 +76,11 @@ impl KnockSocket {
         Ok(sockets)
     }
 
-    /// Waits for the next datagram that the filter does not drop.
+    /// Hands what the filter does not drop to its lane, for ever.
     ///
     /// # Errors
     /// If the socket is broken.
-    pub async fn next(&self) -> io::Result<Candidate> {
+    pub async fn listen(self) -> io::Result<()> {
         // One byte more than the longest datagram: what fills it is too long, however long it was.
         let mut bytes = [0; Candidate::ROOM + 1];
         loop {
@@ -88,7 +90,7 @@ impl KnockSocket {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
                 Err(error) => return Err(error),
             };
-            let desk = Desk { rule: self.rule };
+            let desk = Desk { rule: self.rule, bytes: &bytes, queues: &self.queues };
             let arrival = Arrival {
                 source: Address::from(from.ip()).halves(),
                 source_port: from.port(),
@@ -101,19 +103,18 @@ impl KnockSocket {
                 Some(flaw) => flaw,
             };
             self.counts.count(outcome);
-            if outcome.is_submitted() {
-                return Ok(candidate(&arrival, &self.rule, &bytes));
-            }
         }
     }
 }
 
 /// What the filter asks, for a datagram that the network stack has delivered.
-struct Desk {
+struct Desk<'a> {
     rule: PortRule,
+    bytes: &'a [u8; Candidate::ROOM + 1],
+    queues: &'a Queues,
 }
 
-impl Host for Desk {
+impl Host for Desk<'_> {
     type Word = Nowhere;
 
     fn port(&self, port: u16) -> Option<PortRule> {
@@ -173,8 +174,8 @@ impl Host for Desk {
         None
     }
 
-    fn submit(&self, _: &Arrival, _: &PortRule, _: Lane) -> bool {
-        true
+    fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
+        self.queues.put(lane, candidate(arrival, rule, lane, self.bytes))
     }
 }
 
@@ -189,7 +190,7 @@ impl Word for Nowhere {
     fn write(&self, _: u64) {}
 }
 
-fn candidate(arrival: &Arrival, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
+fn candidate(arrival: &Arrival, rule: &PortRule, lane: Lane, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
     let mut candidate = Candidate {
         arrival_ns: clock::boot().as_nanos(),
         source: arrival.source.address(),
@@ -197,7 +198,7 @@ fn candidate(arrival: &Arrival, rule: &PortRule, bytes: &[u8; Candidate::ROOM + 
         dest_port: arrival.dest_port,
         length: rule.length,
         wire: rule.wire,
-        lane: Lane::Unknown as u8,
+        lane: lane as u8,
         datagram: [0; Candidate::ROOM],
     };
     candidate.datagram.copy_from_slice(&bytes[..Candidate::ROOM]);

@@ -4,6 +4,7 @@ mod addresses;
 mod attach;
 mod diagnostics;
 mod error;
+mod gauge;
 mod ground;
 mod lists;
 mod pins;
@@ -24,6 +25,7 @@ use crate::edge::network::Network;
 pub use attach::Mode;
 pub use diagnostics::Diagnostics;
 pub use error::XdpError;
+pub use gauge::Gauge;
 pub use lists::Maps;
 pub use ring::Candidates;
 
