@@ -1,6 +1,7 @@
 //! Where IO happens: kernel maps, sockets, nftables, files, clocks, randomness. Nothing here decides who is let in.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge is where IO is")]
 
+pub mod admin;
 pub mod clock;
 pub mod files;
 pub mod firewall;
