@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
@@ -46,11 +46,28 @@ impl Subject {
     /// # Errors
     /// If the kernel refuses the program, which it does without root, or the maps are not what they should be.
     pub fn with(ports: &[PortRule], own: &[Address], tuning: &Tuning) -> Result<Self> {
+        Self::with_room(ports, own, tuning, &[])
+    }
+
+    /// Loads the program for a host with these knock ports, addresses and limits, and with room for so many entries in
+    /// the maps that are named.
+    ///
+    /// # Errors
+    /// If the kernel refuses the program, which it does without root, or the maps are not what they should be.
+    pub fn with_room(
+        ports: &[PortRule],
+        own: &[Address],
+        tuning: &Tuning,
+        room: &[(&'static str, u32)],
+    ) -> Result<Self> {
         anyhow::ensure!(ports.len() <= PortList::CAPACITY, "too many knock ports");
         let list = PortList::new(ports);
         let mut loader = EbpfLoader::new();
         loader.override_global("PORTS", &list, true).override_global("TUNING", tuning, true);
         loader.map_max_entries("buckets", tuning.bucket_mask + 1).map_max_entries("copies", tuning.copy_mask + 1);
+        for (name, entries) in room {
+            loader.map_max_entries(name, *entries);
+        }
         let object = loader.load(OBJECT);
         let mut object = object.context("cannot load the XDP object: these tests need root")?;
         let program: &mut Xdp = object.program_mut(PROGRAM).context("no program in the object")?.try_into()?;
@@ -164,6 +181,14 @@ impl Subject {
     /// If it is not loaded.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
         Ok(self.program()?.fd()?.as_fd())
+    }
+
+    /// The loaded program, for those who jump to it.
+    ///
+    /// # Errors
+    /// If it is not loaded.
+    pub fn program_descriptor(&self) -> Result<ProgramFd> {
+        Ok(self.program()?.fd()?.try_clone()?)
     }
 
     fn program(&self) -> Result<&Xdp> {

@@ -22,7 +22,7 @@ pub use junk::{Junk, Source};
 pub use offload::receive_offload;
 
 use crate::netns::Namespace;
-use crate::raw_bpf::{Map, MapKind, Mode, Program, attach, release};
+use crate::raw_bpf::{Mode, Number, Program, attach, release};
 
 /// A flood under way. Dropping it stops it.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ pub struct Sent {
 #[derive(Debug)]
 struct Valve {
     closed: AtomicBool,
-    /// An array of one `u64`, written by the generator's program: frames sent so far.
-    sent: Map,
+    /// Frames sent so far, as the generator's program counts them.
+    sent: Number,
 }
 
 impl Flood {
@@ -63,14 +63,14 @@ impl Flood {
     /// # Errors
     /// Without root, before Linux 5.18, or if there is no such interface.
     pub fn start(namespace: &Namespace, interface: &str, junk: &Junk, limits: Limits) -> Result<Self> {
-        let valve = Arc::new(Valve { closed: AtomicBool::new(false), sent: Map::new(MapKind::Array, 4, 8, 1)? });
+        let valve = Arc::new(Valve { closed: AtomicBool::new(false), sent: Number::new()? });
         let built = junk.frame();
         let program = program::load(junk, &built, namespace.index(interface)?, &valve.sent);
         let program = program.context("the generator's program")?;
         // Attached anywhere, it keeps its place among those that the kernel calls directly. Otherwise it would be given
         // one at the beginning of each call and lose it at the end: a pause of some 20 ms without any frame.
         let idle = Namespace::new("idle")?;
-        let place = attach(&program, &idle, "lo", Mode::Any)?;
+        let place = attach(program.as_fd(), &idle, "lo", Mode::Any)?;
         let (inside, shared) = (namespace.clone(), Arc::clone(&valve));
         let thread = thread::spawn(move || {
             let poured = inside.within(|| pour(&program, &built.bytes, limits, &shared));
@@ -136,8 +136,7 @@ impl Valve {
     }
 
     fn sent(&self) -> Result<u64> {
-        let value = self.sent.get(&[0; 4])?;
-        Ok(u64::from_ne_bytes(value.try_into().ok().context("a number has 8 bytes")?))
+        Ok(self.sent.get()?)
     }
 }
 
@@ -213,7 +212,7 @@ mod tests {
     #[test]
     fn limits_of_count_and_time_are_kept() -> Result<()> {
         let street = Street::new()?;
-        let _drain = attach(&Program::empty(Answer::Drop)?, &street.gateway, GATE, Mode::Native)?;
+        let _drain = attach(Program::empty(Answer::Drop)?.as_fd(), &street.gateway, GATE, Mode::Native)?;
         let sent = start(&street, &Junk::wrong_length(), Limits::frames(12_345))?.finish()?;
         assert_eq!(sent.frames, 12_345);
 

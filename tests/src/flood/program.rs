@@ -5,12 +5,12 @@ use std::io;
 
 use super::junk::{Junk, Source};
 use crate::packet::Built;
-use crate::raw_bpf::{Alu, Answer, Assembly, Helper, Map, Program, R0, R1, R2, R3, R6, R7, R8, R9, Width};
+use crate::raw_bpf::{Alu, Answer, Assembly, Helper, Number, Program, R0, R1, R2, R3, R6, R7, R8, R9, Width};
 
 /// Makes the program for the frames of `junk`.
 ///
-/// `sent` is an array of one `u64`, where it counts them.
-pub(super) fn load(junk: &Junk, built: &Built, interface: u32, sent: &Map) -> io::Result<Program> {
+/// It counts them in `sent`.
+pub(super) fn load(junk: &Junk, built: &Built, interface: u32, sent: &Number) -> io::Result<Program> {
     let mut assembly = Assembly::default();
     let drop = assembly.label();
     assembly.frame(R1, R7, R6, built.bytes.len(), drop);
@@ -20,7 +20,7 @@ pub(super) fn load(junk: &Junk, built: &Built, interface: u32, sent: &Map) -> io
     if junk.source() == Source::Forged {
         forge(&mut assembly, built);
     }
-    assembly.map_value(R1, sent);
+    assembly.number(R1, sent);
     assembly.load(Width::Double, R2, R1, 0);
     assembly.alu(Alu::Add, R2, 1);
     assembly.store(Width::Double, R1, 0, R2);

@@ -1,8 +1,8 @@
 //! BPF instructions, written by hand and in order. Never checks what the verifier checks.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use super::{Answer, Map};
+use super::{Answer, Number};
 
 /// A program in the making.
 #[derive(Clone, Debug, Default)]
@@ -42,16 +42,10 @@ pub enum Alu {
     Add = 0x00,
     /// Difference.
     Sub = 0x10,
-    /// Product.
-    Mul = 0x20,
-    /// Quotient, unsigned.
-    Div = 0x30,
     /// Bitwise or.
     Or = 0x40,
     /// Bitwise and.
     And = 0x50,
-    /// Shift to the left.
-    ShiftLeft = 0x60,
     /// Shift to the right, filling with zeroes.
     ShiftRight = 0x70,
     /// Remainder, unsigned.
@@ -65,31 +59,19 @@ pub enum Alu {
 /// When to jump, by unsigned comparison. `linux/bpf_common.h` and `linux/bpf.h`, operations of `BPF_JMP`.
 #[derive(Clone, Copy, Debug)]
 pub enum Test {
-    /// Equal.
-    Equal = 0x10,
     /// Greater.
     Greater = 0x20,
     /// Not equal.
     NotEqual = 0x50,
-    /// Less.
-    Less = 0xa0,
 }
 
 /// A helper by its number in `linux/bpf.h`, `___BPF_FUNC_MAPPER`.
 #[derive(Clone, Copy, Debug)]
 pub enum Helper {
-    /// `bpf_map_lookup_elem`.
-    MapLookup = 1,
-    /// `bpf_map_update_elem`.
-    MapUpdate = 2,
     /// `bpf_get_prandom_u32`.
     Random = 7,
-    /// `bpf_tail_call`.
-    TailCall = 12,
     /// `bpf_redirect`.
     Redirect = 23,
-    /// `bpf_ktime_get_boot_ns`.
-    BootNanos = 125,
 }
 
 impl Assembly {
@@ -108,11 +90,6 @@ impl Assembly {
         self.alu(Alu::Move, to, value);
     }
 
-    /// Appends `to = value`, of 64 bits.
-    pub fn set_wide(&mut self, to: Register, value: u64) {
-        self.wide(to, R0, value as u32, (value >> 32) as u32);
-    }
-
     /// Appends `to = from`.
     pub fn copy(&mut self, to: Register, from: Register) {
         self.alu_register(Alu::Move, to, from);
@@ -128,19 +105,10 @@ impl Assembly {
         self.push(BPF_STX_MEM | width as u8, to, from, offset, 0);
     }
 
-    /// Appends the storing of a number at `to + offset`.
-    pub fn store_value(&mut self, width: Width, to: Register, offset: i16, value: i32) {
-        self.push(BPF_ST_MEM | width as u8, to, R0, offset, value);
-    }
-
-    /// Appends `to = the map`, as helpers want it. The program holds the map from when it is loaded.
-    pub fn map(&mut self, to: Register, map: &Map) {
-        self.wide(to, Register(BPF_PSEUDO_MAP_FD), map.descriptor().as_raw_fd() as u32, 0);
-    }
-
-    /// Appends `to = the address of the map's one value`; the map must be an array of one.
-    pub fn map_value(&mut self, to: Register, map: &Map) {
-        self.wide(to, Register(BPF_PSEUDO_MAP_VALUE), map.descriptor().as_raw_fd() as u32, 0);
+    /// Appends `to = the address of a number`. The program holds the number from when it is loaded.
+    pub fn number(&mut self, to: Register, number: &Number) {
+        let descriptor = number.as_fd().as_raw_fd() as u32;
+        self.wide(to, Register(BPF_PSEUDO_MAP_VALUE), descriptor, 0);
     }
 
     /// A label, to be placed later.
@@ -152,12 +120,6 @@ impl Assembly {
     /// Places a label here.
     pub fn place(&mut self, label: Label) {
         self.labels[label.0] = Some(self.instructions.len());
-    }
-
-    /// Appends a jump.
-    pub fn jump(&mut self, to: Label) {
-        self.jumps.push((self.instructions.len(), to));
-        self.push(BPF_JA, R0, R0, 0, 0);
     }
 
     /// Appends a jump that is taken if `register (test) value`.
@@ -261,10 +223,6 @@ pub const R1: Register = Register(1);
 pub const R2: Register = Register(2);
 /// Third argument.
 pub const R3: Register = Register(3);
-/// Fourth argument.
-pub const R4: Register = Register(4);
-/// Fifth argument.
-pub const R5: Register = Register(5);
 /// Kept over calls.
 pub const R6: Register = Register(6);
 /// Kept over calls.
@@ -273,8 +231,6 @@ pub const R7: Register = Register(7);
 pub const R8: Register = Register(8);
 /// Kept over calls.
 pub const R9: Register = Register(9);
-/// The end of the stack, read only.
-pub const R10: Register = Register(10);
 
 /// `linux/bpf_common.h` and `linux/bpf.h`: classes, modes and sources, as they are combined here.
 const BPF_ALU64: u8 = 0x07;
@@ -282,11 +238,8 @@ const BPF_JMP: u8 = 0x05;
 const BPF_X: u8 = 0x08;
 const BPF_LDX_MEM: u8 = 0x61;
 const BPF_STX_MEM: u8 = 0x63;
-const BPF_ST_MEM: u8 = 0x62;
 const BPF_LD_IMM64: u8 = 0x18;
-const BPF_JA: u8 = 0x05;
 const BPF_CALL: u8 = 0x85;
 const BPF_EXIT: u8 = 0x95;
 /// `linux/bpf.h`: in the place of the source register.
-const BPF_PSEUDO_MAP_FD: u8 = 1;
 const BPF_PSEUDO_MAP_VALUE: u8 = 2;

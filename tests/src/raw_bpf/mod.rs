@@ -1,8 +1,8 @@
-//! A few BPF commands by hand: small programs and maps that no compiler makes, and programs run without an interface.
+//! A few BPF commands by hand: small programs that no compiler makes, and programs run without an interface.
 //! Never pins anything: programs and maps end with their descriptors.
 
 mod assembly;
-mod map;
+mod number;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -10,8 +10,8 @@ use std::ptr;
 
 use anyhow::{Context as _, Result};
 
-pub use assembly::{Alu, Assembly, Helper, Label, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Register, Test, Width};
-pub use map::{Map, MapKind};
+pub use assembly::{Alu, Assembly, Helper, Label, R0, R1, R2, R3, R6, R7, R8, R9, Register, Test, Width};
+pub use number::Number;
 
 use crate::netns::Namespace;
 
@@ -53,25 +53,18 @@ impl Program {
     /// With the verifier's words if the kernel refuses it, which it does without root.
     pub fn load(assembly: &Assembly) -> io::Result<Self> {
         let instructions = assembly.instructions();
-        let mut log = vec![0_u8; 1 << 16];
         let mut attributes = LoadAttributes {
             kind: BPF_PROG_TYPE_XDP,
             instruction_count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
             instructions: instructions.as_ptr() as u64,
             licence: c"Dual MIT/GPL".as_ptr() as u64,
-            log_level: 1,
-            log_size: log.len() as u32,
-            log: log.as_mut_ptr() as u64,
             program_flags: BPF_F_XDP_HAS_FRAGS,
             expected_attach_type: BPF_XDP,
             ..LoadAttributes::default()
         };
-        let loaded = bpf(BPF_PROG_LOAD, &mut attributes).map_err(|error| {
-            let said = String::from_utf8_lossy(&log);
-            io::Error::new(error.kind(), format!("{error}; {}", said.trim_end_matches('\0')))
-        });
+        let loaded = bpf(BPF_PROG_LOAD, &mut attributes).map_err(|error| attributes.reason(&error))?;
         // SAFETY: BPF_PROG_LOAD returned it just now, and nobody else knows of it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(loaded?) }))
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(loaded) }))
     }
 
     /// Loads the program that does nothing but answer.
@@ -117,11 +110,11 @@ pub fn release(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, batch: u32) -
 ///
 /// # Errors
 /// If there is no such interface, or it takes no program.
-pub fn attach(program: &Program, namespace: &Namespace, interface: &str, mode: Mode) -> Result<OwnedFd> {
+pub fn attach(program: BorrowedFd<'_>, namespace: &Namespace, interface: &str, mode: Mode) -> Result<OwnedFd> {
     let interface_index = namespace.index(interface)?;
     let attached = namespace.within(|| {
         let mut attributes = LinkAttributes {
-            program: program.0.as_raw_fd() as u32,
+            program: program.as_raw_fd() as u32,
             interface: interface_index,
             attach_type: BPF_XDP,
             flags: mode as u32,
@@ -191,6 +184,18 @@ struct LinkAttributes {
     interface: u32,
     attach_type: u32,
     flags: u32,
+}
+
+impl LoadAttributes {
+    /// Asks once more, for the verifier's last words.
+    fn reason(&mut self, error: &io::Error) -> io::Error {
+        let mut log = vec![0_u8; 1 << 16];
+        (self.log_level, self.log_size, self.log) = (1, log.len() as u32, log.as_mut_ptr() as u64);
+        let _ = bpf(BPF_PROG_LOAD, self);
+        let said = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = said.trim_end_matches('\0').lines().rev().take(8).collect();
+        io::Error::new(error.kind(), format!("{error}; the verifier's words, the last first: {}", lines.join(" / ")))
+    }
 }
 
 impl RunAttributes {

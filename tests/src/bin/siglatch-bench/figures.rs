@@ -49,7 +49,8 @@ impl Figure {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, unit, floor, target } = self;
-        write!(f, "{name:28} {value:>10.1} {unit:12} floor {floor:>10.1}  {:>6.2} x", self.ratio())?;
+        let width = f.width().unwrap_or_default();
+        write!(f, "{name:width$} {value:>10.1} {unit:12} floor {floor:>10.1}  {:>6.2} x", self.ratio())?;
         match (target, self.kept()) {
             (Some(target), Some(true)) => write!(f, "  {target}"),
             (Some(target), Some(false)) => write!(f, "  {target} MISSED"),

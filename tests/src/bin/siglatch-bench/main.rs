@@ -8,6 +8,7 @@
 
 mod bed;
 mod figures;
+mod flood;
 mod floor;
 mod gateway;
 mod gauge;
@@ -18,17 +19,23 @@ mod memory;
 mod operations;
 mod xdp;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use figures::Figure;
 
 /// Measures siglatch on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", after_help = "Example: cargo xtask bench --json figures.json")]
+#[command(
+    name = "cargo xtask bench",
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench flood --peer fwknop"
+)]
 struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Writes a flat object: figure name to value, unit, floor and ratio.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -38,6 +45,12 @@ struct Options {
     /// Leaves the other half out.
     #[arg(long)]
     only: Option<Half>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Measures siglatch under flood, beside others.
+    Flood(flood::Options),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -59,6 +72,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    if let Some(Other::Flood(options)) = &options.other {
+        return flood::run(options);
+    }
     let mut figures = Vec::new();
     if options.only != Some(Half::Gateway) {
         figures.extend(show("In the kernel, for each frame", xdp::figures(options.rounds.max(1))?));
@@ -66,19 +82,25 @@ fn run(options: &Options) -> Result<()> {
     if options.only != Some(Half::Xdp) {
         figures.extend(show("On a gateway", gateway::figures()?));
     }
+    conclude(&figures, options.json.as_deref())
+}
+
+/// Prints some figures under their heading.
+fn show(heading: &str, figures: Vec<Figure>) -> Vec<Figure> {
+    let width = figures.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
+    println!("\n{heading}");
+    figures.iter().for_each(|figure| println!("{figure:width$}"));
+    figures
+}
+
+/// Says how many promises are kept, and writes the file.
+fn conclude(figures: &[Figure], json: Option<&Path>) -> Result<()> {
     let promised: Vec<_> = figures.iter().filter_map(Figure::kept).collect();
     let kept = promised.iter().filter(|kept| **kept).count();
     println!("\n{kept} of {} targets met. What each figure means: docs/benchmarks.md", promised.len());
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&figures::json(&figures))?;
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&figures::json(figures))?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
-}
-
-/// Prints one half under its heading.
-fn show(heading: &str, figures: Vec<Figure>) -> Vec<Figure> {
-    println!("\n{heading}");
-    figures.iter().for_each(|figure| println!("{figure}"));
-    figures
 }

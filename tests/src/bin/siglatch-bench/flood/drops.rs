@@ -1,0 +1,177 @@
+//! How much of a flood one core drops, beside nftables and xdp-filter under the same flood in the same run.
+//! Never lets the flood out of its namespaces.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use siglatch_tests::flood::{Flood, Junk, Limits, Source, receive_offload};
+use siglatch_tests::netns::{DOOR, GATE, Street};
+use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach};
+use siglatch_tests::scene::{GATEWAY, SEALED_PORT};
+
+use super::filter::{Filter, SMALL, Strictness, banned};
+use crate::figures::{Figure, Target, median};
+
+/// Somebody who drops one kind of junk, in a street of his own.
+struct Contender {
+    name: &'static str,
+    street: Street,
+    junk: Junk,
+    how: How,
+    rates: Vec<f64>,
+}
+
+/// What drops.
+enum How {
+    /// A program that stays attached as long as this.
+    Attached { _link: OwnedFd },
+    /// Rules that were loaded.
+    Nftables,
+    /// The features that xdp-filter is loaded with, and what it is told then; only while it is its turn, because all
+    /// its instances share one folder of pins.
+    XdpFilter { features: &'static str, rule: String },
+}
+
+/// Lets everybody drop in turns.
+pub(super) fn figures(rounds: u32) -> Result<Vec<Figure>> {
+    let filter = Filter::load(Strictness::OfSources, SMALL)?;
+    let mut contenders = vec![
+        Contender::attached("empty_xdp", Program::empty(Answer::Drop)?.as_fd(), Junk::wrong_length())?,
+        Contender::attached("wrong_length", filter.descriptor()?, Junk::wrong_length())?,
+        Contender::attached("ban_hit", filter.descriptor()?, in_a_bans_name())?,
+        Contender::nftables()?,
+    ];
+    match is_missing_xdp_filter() {
+        None => contenders.extend(Contender::xdp_filters()?),
+        Some(why) => eprintln!("no xdp-filter: {why}"),
+    }
+    for _ in 0..rounds {
+        contenders.iter_mut().try_for_each(Contender::drop_for_a_while)?;
+    }
+    let rates: Vec<_> = contenders.into_iter().map(|contender| (contender.name, median(contender.rates))).collect();
+    let of = |name: &str| rates.iter().find(|rate| rate.0 == name).map(|rate| rate.1);
+    let empty = of("empty_xdp").context("the floor was not measured")?;
+    let figure = |name: &str, value, floor, target| Figure {
+        name: format!("flood.drops.{name}"),
+        value,
+        unit: "packets/s",
+        floor,
+        target,
+    };
+    let mut figures: Vec<_> = rates.iter().map(|(name, rate)| figure(name, *rate, empty, None)).collect();
+    for (ours, theirs, least) in [
+        ("ban_hit", "nftables", 1.0),
+        ("ban_hit", "xdp_filter_address", LEVEL),
+        ("wrong_length", "xdp_filter_port", LEVEL),
+    ] {
+        if let (Some(value), Some(floor)) = (of(ours), of(theirs)) {
+            figures.push(figure(&format!("{ours}.{theirs}"), value, floor, Some(Target::RatioAtLeast(least))));
+        }
+    }
+    Ok(figures)
+}
+
+impl Contender {
+    fn attached(name: &'static str, program: std::os::fd::BorrowedFd<'_>, junk: Junk) -> Result<Self> {
+        let street = Street::new()?;
+        let _link = attach(program, &street.gateway, GATE, Mode::Native)?;
+        Ok(Self { name, street, junk, how: How::Attached { _link }, rates: Vec::new() })
+    }
+
+    /// The earliest place where nftables can drop, and a set of as many addresses as the blacklist has.
+    fn nftables() -> Result<Self> {
+        let street = Street::new()?;
+        receive_offload(&street.gateway, GATE, true)?;
+        let mut rules = format!(
+            "table netdev bench {{\n set banned {{ type ipv4_addr; }}\n chain early {{ type filter hook ingress device \
+             \"{GATE}\" priority 0; ip saddr @banned counter drop; }}\n}}\nadd element netdev bench banned {{ "
+        );
+        for address in banned() {
+            write!(rules, "{address}, ")?;
+        }
+        rules.push_str("}\n");
+        let file = std::env::temp_dir().join(format!("{}.nft", street.gateway.name()));
+        fs::write(&file, rules)?;
+        let loaded = street.gateway.shell(&format!("nft -f {}", file.display()));
+        fs::remove_file(&file)?;
+        loaded?;
+        Ok(Self { name: "nftables", street, junk: in_a_bans_name(), how: How::Nftables, rates: Vec::new() })
+    }
+
+    fn xdp_filters() -> Result<[Self; 2]> {
+        let port = ("xdp_filter_port", Junk::wrong_length(), "udp", format!("port {SEALED_PORT} -p udp -m dst"));
+        let address = ("xdp_filter_address", in_a_bans_name(), "ipv4", format!("ip {} -m src", Filter::BANNED));
+        let [port, address] = [port, address].map(|(name, junk, features, rule)| {
+            let street = Street::new()?;
+            // A line of the program's own, told apart from the rest by its name alone.
+            Ok::<_, anyhow::Error>(Self {
+                name,
+                street,
+                junk,
+                how: How::XdpFilter { features, rule },
+                rates: Vec::new(),
+            })
+        });
+        Ok([port?, address?])
+    }
+
+    fn drop_for_a_while(&mut self) -> Result<()> {
+        let gateway = &self.street.gateway;
+        if let How::XdpFilter { features, rule } = &self.how {
+            gateway.shell(&format!("xdp-filter load {GATE} -m native -f {features} && xdp-filter {rule}"))?;
+        }
+        let rate = self.measure();
+        if let How::XdpFilter { .. } = self.how {
+            gateway.shell(&format!("xdp-filter unload {GATE}"))?;
+        }
+        self.rates.push(rate.with_context(|| self.name)?);
+        Ok(())
+    }
+
+    fn measure(&self) -> Result<f64> {
+        let Street { gateway, outside } = &self.street;
+        let witness = gateway.udp(SocketAddr::new(GATEWAY.of(true), SEALED_PORT))?;
+        witness.set_nonblocking(true)?;
+        let before = received(&self.street)?;
+        let sent = Flood::start(outside, DOOR, &self.junk, Limits::time(SPAN))?.finish()?;
+        let received = received(&self.street)? - before;
+        ensure!(received >= sent.frames, "of {} frames only {received} arrived", sent.frames);
+        let slipped = witness.recv(&mut [0; 1]);
+        let nothing = slipped.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        ensure!(nothing, "something was not dropped: {slipped:?}");
+        Ok(sent.rate())
+    }
+}
+
+/// Frames that the gateway's end of the cable has taken.
+fn received(street: &Street) -> Result<u64> {
+    let shown: serde_json::Value = serde_json::from_str(&street.gateway.ip(&format!("-j -s link show {GATE}"))?)?;
+    shown[0]["stats64"]["rx"]["packets"].as_u64().context("`ip` shows no statistics")
+}
+
+/// Why xdp-filter cannot take part.
+fn is_missing_xdp_filter() -> Option<String> {
+    let is_there =
+        ["/usr/sbin", "/usr/bin", "/sbin"].iter().any(|folder| Path::new(folder).join("xdp-filter").exists());
+    if !is_there {
+        return Some("apt-get install --no-install-recommends xdp-tools".into());
+    }
+    let pins = Path::new("/sys/fs/bpf/xdp-filter");
+    pins.exists().then(|| format!("{} is in use", pins.display()))
+}
+
+/// Of the right length, from an address that is banned.
+fn in_a_bans_name() -> Junk {
+    Junk::forged().from(Source::Fixed(Filter::BANNED))
+}
+
+/// How long each flood lasts.
+const SPAN: Duration = Duration::from_secs(1);
+/// As good as: runs differ by so much among themselves.
+const LEVEL: f64 = 0.95;

@@ -1,0 +1,52 @@
+//! `cargo xtask bench flood`: what a flood costs the host, and what it leaves to those who knock honestly.
+//! Never sends outside of network namespaces of its own, and never for longer than it says.
+
+mod drops;
+mod filter;
+mod kernel;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{conclude, show};
+
+/// Measures siglatch under flood, beside others.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Writes a flat object: figure name to value, unit, floor and ratio.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often each figure is taken; its median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Leaves the other parts out. May be given several times.
+    #[arg(long)]
+    only: Vec<Part>,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Part {
+    /// What a frame costs in the kernel, beside its parts.
+    Xdp,
+    /// What one core drops a second, beside others.
+    Drops,
+}
+
+/// Measures what was asked for.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let mut figures = Vec::new();
+    if wanted(Part::Xdp) {
+        figures.extend(show("In the kernel, for each frame", kernel::figures(options.rounds * TURNS)?));
+    }
+    if wanted(Part::Drops) {
+        figures.extend(show("On a cable, by one core that sends and drops", drops::figures(options.rounds)?));
+    }
+    conclude(&figures, options.json.as_deref())
+}
+
+/// Calls of each program in a round.
+const TURNS: u32 = 7;
