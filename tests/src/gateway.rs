@@ -364,8 +364,7 @@ file = "gate-0.key"
 "#;
 
 /// What [`RULES`] say of strangers, for plans that say something else.
-pub const LENIENT: &str =
-    "[limits]\nrate = 100_000\nburst = 100_000\ncopies = 0\n\n[lane.unknown]\nbudget = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
+pub const LENIENT: &str = "[limits]\nrate = 100_000\nburst = 100_000\ncopies = 0\n\n[lane.unknown]\nbudget = 0\n\n[ban]\nstrikes = 0\nflood = 0\n";
 
 /// Two knock ports, two protected services, and an action of each kind: see the constants above. One source may send
 /// what it likes as often as it likes, and earns no ban by it.
