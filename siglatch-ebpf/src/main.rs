@@ -20,12 +20,14 @@ pub fn siglatch(ctx: XdpContext) -> u32 {
     let packet = packet::Packet::new(&ctx);
     let outcome = decide(&packet, &maps::Kernel::new(&ctx));
     let count = maps::count(outcome);
-    if Offender::is_sample(count) && outcome.is_refused() {
-        maps::note_source_of(ctx.ctx, outcome);
-    }
     diagnostics::tell(&ctx, &packet, outcome);
     match outcome.fate() {
-        Fate::Drop => xdp_action::XDP_DROP,
+        Fate::Drop => {
+            if Offender::is_sample(count) && outcome.is_refused() {
+                maps::note_source_of(ctx.ctx, outcome);
+            }
+            xdp_action::XDP_DROP
+        }
         Fate::Pass => xdp_action::XDP_PASS,
     }
 }
