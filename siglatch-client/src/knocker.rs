@@ -200,6 +200,15 @@ mod tests {
         }
     }
 
+    /// Computed by a second implementation; `docs/wire.md` names it.
+    #[test]
+    fn a_stamp_is_the_one_that_the_protocol_says() {
+        let stamper = Stamper::new(2, GateKey::parse(b"000102030405060708090a0b0c0d0e0f").unwrap()).unwrap();
+        let sealed = core::array::from_fn(|at| at as u8);
+        let expected = [0x78, 0xe4, 0xf7, 0xbd, 0x58, 0xb6, 0x1f, 0x76];
+        assert_eq!(stamper.stamp(&sealed, Epoch(3_000_000)), expected);
+    }
+
     #[test]
     fn there_are_four_gate_keys() {
         let gate_key = || GateKey::parse(&[3; 16]).unwrap();
