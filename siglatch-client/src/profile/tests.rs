@@ -227,6 +227,13 @@ fn no_cut_of_a_profile_breaks_the_reader() {
     for (at, _) in text.char_indices() {
         let _ = Profile::parse(&text[..at]);
     }
+    let gate_key = Some(EnrolledGateKey { number: 3, key: GATE_KEY.to_owned() });
+    let stamped = Enrolment { wire: "stamped".to_owned(), gate_key, ..enrolment() };
+    let stamped = toml::to_string(&stamped).unwrap();
+    for (at, _) in stamped.char_indices() {
+        let shown = Profile::parse(&stamped[..at]).err().map(|found| found.to_string()).unwrap_or_default();
+        assert!(!shown.contains(&GATE_KEY[..8]), "a key was printed: {shown}");
+    }
     let needed = text.find("[action").unwrap();
     for (at, _) in text[..needed].trim_end().trim_end_matches('"').char_indices() {
         assert!(Profile::parse(&text[..at]).is_err(), "{at}");

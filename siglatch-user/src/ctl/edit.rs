@@ -40,7 +40,7 @@ pub(super) enum Obstacle {
         known: String,
     },
     /// Somebody wrote something unusual there.
-    #[error("`{0}` is not written in tables of its own, so it cannot be changed here: edit the file by hand")]
+    #[error("`{0}` is written in an unusual form, so it cannot be changed here: edit the file by hand")]
     Form(&'static str),
 }
 
