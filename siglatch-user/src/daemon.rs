@@ -32,7 +32,7 @@ use crate::edge::lanes::{Lanes, Queues};
 use crate::edge::lists::Lists as _;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
-use crate::edge::socket::{Counts, KnockSocket};
+use crate::edge::socket::{Filter, KnockSocket};
 use crate::edge::xdp::{self, Attached, Maps, Shield};
 use crate::edge::{clock, randomness};
 use crate::gate::{Gate, still_allowed};
@@ -115,15 +115,15 @@ pub async fn run(settings: Settings) -> Result<()> {
             tasks.spawn(mind_shield(shield, Maps::open(&xdp.pin_dir)?, network));
         }
         (_, _) => {
-            let counts = Arc::new(Counts::default());
             let queues = Arc::new(Queues::default());
+            let filter = Filter::new(measures, Arc::clone(&queues));
             for port in &ports {
-                for socket in KnockSocket::open(*port, &counts, &queues)? {
+                for socket in KnockSocket::open(*port, &filter)? {
                     tasks.spawn(async move { socket.listen().await.context("a knock socket") });
                 }
             }
             tasks.spawn(feed(Lanes::Queues(queues), precedence, Arc::clone(&pool)));
-            tasks.spawn(mind_sockets(counts));
+            tasks.spawn(mind_sockets(filter));
             for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
                 warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
             }
@@ -184,12 +184,12 @@ async fn mind_shield(mut shield: Shield, maps: Maps, mut network: Network) -> Re
 }
 
 /// Tells what the sockets' filter has dropped.
-async fn mind_sockets(counts: Arc<Counts>) -> Result<()> {
-    let mut told = counts.counters();
+async fn mind_sockets(filter: Filter) -> Result<()> {
+    let mut told = filter.counters()?;
     let mut minute = interval_at(Instant::now() + TELLING, TELLING);
     loop {
         minute.tick().await;
-        let now = counts.counters();
+        let now = filter.counters()?;
         tell_drops(&now.since(&told));
         told = now;
     }

@@ -58,7 +58,8 @@ impl Lanes {
         })
     }
 
-    fn take(&mut self, precedence: &mut Precedence) -> Option<Candidate> {
+    /// Takes the next candidate, if there is one.
+    pub fn take(&mut self, precedence: &mut Precedence) -> Option<Candidate> {
         match self {
             Self::Rings(rings) => {
                 let waiting = PerLane::from_fn(|lane| rings.of_mut(lane).is_waiting());

@@ -3,38 +3,30 @@
 //! For containers and foreign kernels. What is lost: junk costs a trip through the network stack, the port shows in
 //! `ss`, and while the daemon is not running the host answers probes of it with ICMP.
 
+mod filter;
+mod prefixes;
+mod tables;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use siglatch_common::address::{Address, Halves};
-use siglatch_common::filter::{self, Arrival, Host, Word};
-use siglatch_common::lane::Lane;
 use siglatch_common::layout::{Candidate, PortRule};
-use siglatch_common::outcome::{Counters, Outcome};
-use siglatch_common::pace::Pace;
-use siglatch_common::siphash::Key;
-use siglatch_common::stamp::Slot;
 use thiserror::Error;
 use tokio::net::UdpSocket;
 
+use self::tables::Letter;
 use super::clock;
-use super::lanes::Queues;
 use crate::config::KnockPort;
+
+pub use filter::Filter;
 
 /// One socket of one knock port.
 #[derive(Debug)]
 pub struct KnockSocket {
     socket: UdpSocket,
     rule: PortRule,
-    counts: Arc<Counts>,
-    queues: Arc<Queues>,
+    filter: Filter,
 }
-
-/// Datagrams by outcome, over all sockets: what the map `counters` is for XDP.
-#[derive(Debug, Default)]
-pub struct Counts([AtomicU64; Outcome::ALL.len()]);
 
 /// The port cannot be had.
 #[derive(Debug, Error)]
@@ -47,26 +39,14 @@ pub struct SocketError {
     source: io::Error,
 }
 
-impl Counts {
-    /// The counts, as they stand.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters::from_fn(|outcome| self.0[outcome as usize].load(Ordering::Relaxed))
-    }
-
-    fn count(&self, outcome: Outcome) {
-        self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl KnockSocket {
     /// Opens the sockets of a port, for IPv4 and, if the host speaks it, for IPv6.
     ///
     /// # Errors
     /// [`SocketError`] names the port and what to do.
-    pub fn open(port: KnockPort, counts: &Arc<Counts>, queues: &Arc<Queues>) -> Result<Vec<Self>, SocketError> {
+    pub fn open(port: KnockPort, filter: &Filter) -> Result<Vec<Self>, SocketError> {
         let rule = PortRule::new(port.port, port.wire);
-        let of = |socket| Self { socket, rule, counts: Arc::clone(counts), queues: Arc::clone(queues) };
+        let of = |socket| Self { socket, rule, filter: filter.clone() };
         let mut sockets = vec![of(bind(Ipv4Addr::UNSPECIFIED.into(), port.port)?)];
         match bind(Ipv6Addr::UNSPECIFIED.into(), port.port) {
             Ok(socket) => sockets.push(of(socket)),
@@ -76,7 +56,7 @@ impl KnockSocket {
         Ok(sockets)
     }
 
-    /// Hands what the filter does not drop to its lane, for ever.
+    /// Lets the filter judge whatever comes, for ever.
     ///
     /// # Errors
     /// If the socket is broken.
@@ -90,119 +70,15 @@ impl KnockSocket {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
                 Err(error) => return Err(error),
             };
-            let desk = Desk { rule: self.rule, bytes: &bytes, queues: &self.queues };
-            let arrival = Arrival {
-                source: Address::from(from.ip()).halves(),
+            self.filter.judge(Letter {
+                source: from.ip().into(),
                 source_port: from.port(),
-                dest_port: self.rule.port,
-                payload_at: 0,
-            };
-            let length = u16::try_from(length).unwrap_or(u16::MAX);
-            let outcome = match filter::form(false, length, &self.rule) {
-                None => filter::judge(&arrival, &self.rule, &&bytes[..], &desk),
-                Some(flaw) => flaw,
-            };
-            self.counts.count(outcome);
+                rule: self.rule,
+                payload: bytes.get(..length).unwrap_or(&bytes),
+                arrived: clock::boot(),
+            });
         }
     }
-}
-
-/// What the filter asks, for a datagram that the network stack has delivered.
-struct Desk<'a> {
-    rule: PortRule,
-    bytes: &'a [u8; Candidate::ROOM + 1],
-    queues: &'a Queues,
-}
-
-impl Host for Desk<'_> {
-    type Word = Nowhere;
-
-    fn port(&self, port: u16) -> Option<PortRule> {
-        (port == self.rule.port).then_some(self.rule)
-    }
-
-    /// The stack delivers only what is for this host, and takes nothing from outside that says to come from it.
-    fn is_own(&self, _: Halves) -> bool {
-        false
-    }
-
-    fn bans_hosts(&self) -> bool {
-        false
-    }
-
-    fn is_allowed(&self, _: Halves) -> bool {
-        false
-    }
-
-    fn is_banned(&self, _: Halves) -> bool {
-        false
-    }
-
-    fn stamp_key(&self, _: Slot) -> Option<Key> {
-        None
-    }
-
-    fn spread(&self) -> Key {
-        Key { k0: 0, k1: 0 }
-    }
-
-    fn now(&self) -> u64 {
-        clock::boot().as_nanos()
-    }
-
-    fn source_pace(&self) -> Pace {
-        Pace::UNLIMITED
-    }
-
-    fn known(&self, _: Halves) -> Option<Nowhere> {
-        None
-    }
-
-    fn bucket(&self, _: u64) -> Option<Nowhere> {
-        None
-    }
-
-    fn copy(&self, _: u64) -> Option<Nowhere> {
-        None
-    }
-
-    fn lane_pace(&self, _: Lane) -> Pace {
-        Pace::UNLIMITED
-    }
-
-    fn lane(&self, _: Lane) -> Option<Nowhere> {
-        None
-    }
-
-    fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
-        self.queues.put(lane, candidate(arrival, rule, lane, self.bytes))
-    }
-}
-
-/// A number that is not kept.
-struct Nowhere;
-
-impl Word for Nowhere {
-    fn read(&self) -> u64 {
-        0
-    }
-
-    fn write(&self, _: u64) {}
-}
-
-fn candidate(arrival: &Arrival, rule: &PortRule, lane: Lane, bytes: &[u8; Candidate::ROOM + 1]) -> Candidate {
-    let mut candidate = Candidate {
-        arrival_ns: clock::boot().as_nanos(),
-        source: arrival.source.address(),
-        source_port: arrival.source_port,
-        dest_port: arrival.dest_port,
-        length: rule.length,
-        wire: rule.wire,
-        lane: lane as u8,
-        datagram: [0; Candidate::ROOM],
-    };
-    candidate.datagram.copy_from_slice(&bytes[..Candidate::ROOM]);
-    candidate
 }
 
 fn bind(ip: IpAddr, port: u16) -> Result<UdpSocket, SocketError> {
@@ -232,3 +108,6 @@ fn open_socket(at: SocketAddr) -> io::Result<UdpSocket> {
 
 /// Bytes; the kernel counts its own overhead against it, some 768 a datagram.
 const RECEIVE_BUFFER: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests;
