@@ -1,7 +1,7 @@
 //! The same gate behind a plain UDP socket.
 
 use anyhow::{Result, ensure};
-use siglatch_tests::gateway::{OPEN, Plan, clear, knock, sealed};
+use siglatch_tests::gateway::{LENIENT, OPEN, Plan, clear, knock, sealed};
 use siglatch_tests::process::outcome;
 use siglatch_tests::scene::{STRANGER, payload};
 use siglatch_tests::stage::{Stage, client};
@@ -41,6 +41,36 @@ fn wrong_lengths_and_replays_open_nothing() -> Result<()> {
         stage.is_shut(STRANGER.of(v4))?;
     }
     Ok(())
+}
+
+#[test]
+fn one_source_sends_no_more_than_its_rate_and_the_others_do_not_notice() -> Result<()> {
+    let strict = Plan::with(LENIENT, "[limits]\nrate = 1\nburst = 3\n");
+    let stage = Stage::with(&Plan { rules: strict.rules, ..socket() })?;
+    let junk = |number: u8| [&[number; 20][..], &payload(236)].concat();
+    for number in 0..50 {
+        stage.send(&junk(number), STRANGER.of(true))?;
+    }
+    stage.knock(&knock(OPEN), client(true))?;
+    stage.opens(client(true))?;
+    let judged = stage.daemon.said().matches("reason=\"unauthentic\"").count();
+    ensure!((3..=6).contains(&judged), "{judged} of 50 were judged: {}", stage.daemon.said());
+    Ok(())
+}
+
+#[test]
+fn a_copy_is_dropped_before_anybody_opens_it() -> Result<()> {
+    let strict = Plan::with(LENIENT, "[limits]\ncopies = 1024\n");
+    let stage = Stage::with(&Plan { rules: strict.rules, ..socket() })?;
+    let knock = knock(OPEN);
+    let datagram = sealed(&knock)?;
+    stage.send(&datagram, client(true))?;
+    stage.opens(client(true))?;
+    stage.send(&datagram, STRANGER.of(true))?;
+    // Sealed anew, it is another datagram with the same nonce.
+    stage.knock(&knock, client(true))?;
+    stage.refuses(1, "replay", client(true))?;
+    stage.refuses(0, "replay", STRANGER.of(true))
 }
 
 #[test]
