@@ -40,7 +40,7 @@ fn a_knock_of_a_stranger_has_its_share_beside_the_junk_of_a_known_source() -> Re
 
 /// Junk of one source in the rings of a gateway whose daemon has ended, and that knows these.
 fn piled_up(source: IpAddr, known: &[IpAddr]) -> Result<Stage> {
-    let unlimited = format!("{LENIENT}\n[lane.known]\nbudget = 0\n\n[lane.unknown]\nbudget = 0\n");
+    let unlimited = format!("{LENIENT}\n[lane.known]\nbudget = 0\n");
     let mut stage = Stage::with(&Plan::with(LENIENT, &unlimited))?;
     stage.daemon.kill()?;
     let mut lists = Maps::open(stage.gateway.pins())?;

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use crate::precedence::Precedence;
 
 /// The queues. Many put something in, one takes it out.
+///
+/// What is in them when the process ends is gone, as is what waits in its sockets.
 #[derive(Debug)]
 pub struct Queues {
     lanes: Mutex<PerLane<VecDeque<Candidate>>>,
