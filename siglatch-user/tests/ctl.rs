@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -324,6 +325,10 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
         &["gate-key", "rotate"],
         &["gate-key", "list"],
         &["gate-key", "drop"],
+        &["status"],
+        &["bans"],
+        &["ban"],
+        &["unban"],
     ] {
         let help = ctl(&folder, &[command, &["--help"]].concat());
         assert!(help.status.success() && both(&help).contains("Example"), "{command:?}: {}", both(&help));
@@ -333,6 +338,45 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
     let missing = ctl(&folder, &["check", "none.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(both(&missing).contains("siglatchctl init writes one"), "{}", both(&missing));
+}
+
+#[test]
+fn without_a_daemon_each_command_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    put(&folder, "siglatch.toml", &format!("[admin]\nsocket = \"{}\"\n", socket.display()));
+    drop(UnixListener::bind(folder.path().join("stale.sock")).unwrap());
+    for command in [&["status"][..], &["bans"], &["ban", "192.0.2.7"], &["unban", "192.0.2.7"]] {
+        for (place, path) in
+            [(["--config", "siglatch.toml"], &*socket), (["--socket", "stale.sock"], "stale.sock".as_ref())]
+        {
+            let done = ctl(&folder, &[command, &place].concat());
+            let said = both(&done);
+            assert_eq!(done.status.code(), Some(1), "{said}");
+            assert!(said.starts_with(&format!("siglatchctl: no daemon answers at {}: ", path.display())), "{said}");
+            assert!(said.contains("Is siglatch-user running?"), "{said}");
+        }
+    }
+    let missing = ctl(&folder, &["status", "--config", "none.toml"]);
+    assert!(both(&missing).contains("cannot read none.toml"), "{}", both(&missing));
+}
+
+#[test]
+fn who_cannot_be_banned_is_named_with_its_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, reason) in [
+        (&["ban", "192.0.2.7/24"][..], "write \"192.0.2.0/24\" for the network"),
+        (&["ban", "gw.example.org"], "begins with no IPv4 or IPv6 address"),
+        (&["ban", "192.0.2.7", "--for", "2"], "write \"2s\" if you mean seconds"),
+        (&["ban", "192.0.2.7", "--comment", "a\nb"], "one line"),
+        (&["unban", "192.0.2.0/33"], "a prefix is 0 to 32"),
+        (&["bans", "--reason", "spite"], "there are: operator, file, unauthentic, flood"),
+        (&["bans", "--sort", "mood"], "[possible values: network, until, hits, since]"),
+    ] {
+        let done = ctl(&folder, arguments);
+        assert_eq!(done.status.code(), Some(2), "{}", both(&done));
+        assert!(both(&done).contains(reason), "{}", both(&done));
+    }
 }
 
 const CONFIG: [&str; 2] = ["--config", "siglatch.toml"];

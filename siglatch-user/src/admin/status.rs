@@ -1,5 +1,7 @@
 //! How the daemon is: everything that `siglatchctl status` and `siglatchctl top` show. Never gathers it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// How the daemon is, at one moment. What a daemon of another version does not say is nothing.
@@ -173,4 +175,113 @@ pub struct Refused {
     /// How many.
     #[serde(flatten)]
     pub count: Count,
+}
+
+impl Status {
+    /// All frames that were passed on to the network stack.
+    #[must_use]
+    pub fn passed(&self) -> Count {
+        let passed = self.frames.iter().filter(|frames| frames.passed);
+        passed.fold(Count::default(), |sum, frames| Count {
+            total: sum.total.saturating_add(frames.count.total),
+            per_second: sum.per_second + frames.count.per_second,
+        })
+    }
+
+    /// Makes every rate the mean since an earlier status, `span` ago. What was not counted then, and everything if
+    /// another daemon has taken over meanwhile, keeps the rate that it has.
+    pub fn pace(&mut self, earlier: &Self, span: Duration) {
+        if self.uptime < earlier.uptime {
+            return;
+        }
+        for frames in &mut self.frames {
+            let before = earlier.frames.iter().find(|before| before.outcome == frames.outcome);
+            frames.count.pace(before.map(|before| before.count), span);
+        }
+        for lane in &mut self.lanes {
+            let before = earlier.lanes.iter().find(|before| before.lane == lane.lane);
+            lane.submitted.pace(before.map(|before| before.submitted), span);
+            lane.over_budget.pace(before.map(|before| before.over_budget), span);
+            lane.ring_full.pace(before.map(|before| before.ring_full), span);
+            lane.operations.pace(before.map(|before| before.operations), span);
+        }
+        for source in &mut self.refused_sources {
+            let same = |before: &&RefusedSource| before.address == source.address && before.reason == source.reason;
+            source.frames.pace(earlier.refused_sources.iter().find(same).map(|before| before.frames), span);
+        }
+        self.knocks.admitted.pace(Some(earlier.knocks.admitted), span);
+        for refused in &mut self.knocks.refused {
+            let before = earlier.knocks.refused.iter().find(|before| before.reason == refused.reason);
+            refused.count.pace(before.map(|before| before.count), span);
+        }
+        self.interval = tenths(span.as_secs_f64());
+    }
+}
+
+impl Count {
+    /// A total, and its rate since an earlier total, `span` ago.
+    #[must_use]
+    pub fn since(total: u64, earlier: u64, span: Duration) -> Self {
+        let more = total.saturating_sub(earlier) as f64;
+        let per_second = if span.is_zero() { 0.0 } else { tenths(more / span.as_secs_f64()) };
+        Self { total, per_second }
+    }
+
+    fn pace(&mut self, earlier: Option<Self>, span: Duration) {
+        if let Some(earlier) = earlier {
+            *self = Self::since(self.total, earlier.total, span);
+        }
+    }
+}
+
+/// More digits than one behind the point mean nothing.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(uptime: u64, total: u64) -> Status {
+        let count = Count { total, per_second: 99.0 };
+        let frames = |outcome: &str, passed| Frames { outcome: outcome.to_owned(), passed, count };
+        let source =
+            |address: &str| RefusedSource { address: address.to_owned(), reason: "copy".to_owned(), frames: count };
+        Status {
+            uptime,
+            frames: vec![frames("other_port", true), frames("not_udp", true), frames("copy", false)],
+            lanes: vec![LaneStatus {
+                lane: "known".to_owned(),
+                submitted: count,
+                operations: count,
+                ..LaneStatus::default()
+            }],
+            refused_sources: vec![source("192.0.2.7")],
+            knocks: KnockCounts { admitted: count, refused: vec![Refused { reason: "replay".to_owned(), count }] },
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn rates_are_means_since_the_earlier_status() {
+        let mut now = status(10, 250);
+        now.refused_sources.push(RefusedSource { address: "192.0.2.8".to_owned(), ..now.refused_sources[0].clone() });
+        now.pace(&status(6, 100), Duration::from_secs(4));
+        assert_eq!(now.interval, 4.0);
+        assert_eq!(now.passed(), Count { total: 500, per_second: 75.0 });
+        let paced = Count { total: 250, per_second: 37.5 };
+        assert_eq!((now.lanes[0].submitted, now.lanes[0].operations), (paced, paced));
+        assert_eq!((now.knocks.admitted, now.knocks.refused[0].count), (paced, paced));
+        assert_eq!((now.refused_sources[0].frames, now.refused_sources[1].frames.per_second), (paced, 99.0));
+    }
+
+    #[test]
+    fn another_daemon_and_a_count_that_was_set_back_give_no_strange_rates() {
+        let mut now = status(1, 250);
+        now.pace(&status(6, 100), Duration::from_secs(4));
+        assert_eq!(now, status(1, 250));
+        assert_eq!(Count::since(5, 9, Duration::from_secs(1)), Count { total: 5, per_second: 0.0 });
+        assert_eq!(Count::since(5, 0, Duration::ZERO), Count { total: 5, per_second: 0.0 });
+    }
 }

@@ -16,6 +16,7 @@ mod report;
 pub mod schema;
 mod section;
 mod settings;
+mod single;
 mod value;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use settings::{
     Attach, BanRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule, Limits, OperatorSets,
     OwnTable, Scope, Settings, Xdp,
 };
+pub use single::{ADMIN_SOCKET, admin_socket, length_of_time, network};
 
 use crate::policy::{Action, Allowed, Policy, Sequence};
 use deeds::{Deed, Users};

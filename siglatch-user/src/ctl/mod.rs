@@ -1,6 +1,8 @@
 //! `siglatchctl`: what an operator types. One file a command; what they share is in `load`, `overlay` and `keygen`.
 //! Never judges a knock.
 
+mod ban;
+mod bans;
 pub mod check;
 mod config_file;
 mod edit;
@@ -10,7 +12,11 @@ mod init;
 mod keygen;
 pub mod load;
 mod overlay;
+mod reach;
 mod route;
+mod show;
+mod status;
+mod unban;
 mod user;
 
 use std::ffi::OsString;
@@ -36,6 +42,10 @@ enum Command {
     #[command(subcommand)]
     GateKey(gate_key::Command),
     Check(check::Check),
+    Status(status::ShowStatus),
+    Bans(bans::Bans),
+    Ban(ban::Ban),
+    Unban(unban::Unban),
 }
 
 /// Does what the arguments say, the program's name first. Prints what it did, or why not.
@@ -49,6 +59,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(user) => user.run(),
         Command::GateKey(gate_key) => gate_key.run(),
         Command::Check(check) => return check.run(),
+        Command::Status(status) => status.run(),
+        Command::Bans(bans) => bans.run(),
+        Command::Ban(ban) => ban.run(),
+        Command::Unban(unban) => unban.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,4 +74,6 @@ const EXAMPLES: &str = "Examples:
   siglatchctl init --host gw.example.org     write a server key and a configuration
   siglatchctl user add alice                 make her key and the file to hand over
   siglatchctl gate-key rotate                make a new key for the stamps of clients
-  siglatchctl check                          say what is wrong with the configuration";
+  siglatchctl check                          say what is wrong with the configuration
+  siglatchctl status                         show how the daemon is
+  siglatchctl ban 192.0.2.7 --for 2h         ban somebody";

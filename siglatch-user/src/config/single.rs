@@ -1,0 +1,70 @@
+//! Single things that mean on a command line what they mean in the configuration, and the one thing in it that counts
+//! even if the rest is not sound: where the daemon's socket is. Never reads a file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use siglatch_common::address::Network;
+use toml::de::DeTable;
+
+use super::value::{self, Flaw};
+
+/// Where the daemon's socket is unless the operator says otherwise.
+pub const ADMIN_SOCKET: &str = "/run/siglatch/admin.sock";
+
+/// A network, or one address as a network of one.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn network(text: &str) -> Result<Network, String> {
+    value::network(text).map_err(one_line)
+}
+
+/// A length of time such as `90s`, `10m` or `1h30m`.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn length_of_time(text: &str) -> Result<Duration, String> {
+    value::duration(text).map_err(one_line)
+}
+
+/// Where the daemon's socket is, by a configuration in that folder.
+#[must_use]
+pub fn admin_socket(text: &str, folder: &Path) -> PathBuf {
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let admin = tree.get_ref().get("admin").and_then(|admin| admin.get_ref().as_table());
+    let socket = admin.and_then(|admin| admin.get("socket")).and_then(|socket| socket.get_ref().as_str());
+    folder.join(socket.unwrap_or(ADMIN_SOCKET))
+}
+
+fn one_line(flaw: Flaw) -> String {
+    format!("{}; {}", flaw.message, flaw.help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_found_in_what_the_daemon_would_not_start_with() {
+        let folder = Path::new("/etc/siglatch");
+        for (text, path) in [
+            ("", ADMIN_SOCKET),
+            ("[admin]\n", ADMIN_SOCKET),
+            ("[admin]\nsocket = 7\n", ADMIN_SOCKET),
+            ("[admin]\nsocket = \"/run/a.sock\"\n[nonsense]\n", "/run/a.sock"),
+            ("admin.socket = \"a.sock\"\n", "/etc/siglatch/a.sock"),
+            ("[admin]\nsocket = \"/run/a.sock\"\n[ban\nsteps = [", "/run/a.sock"),
+        ] {
+            assert_eq!(admin_socket(text, folder), Path::new(path), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flaw_comes_with_its_cure() {
+        assert_eq!(length_of_time("2h"), Ok(Duration::from_secs(7200)));
+        assert!(length_of_time("2").unwrap_err().contains("write \"2s\""));
+        assert_eq!(network("192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
+        assert!(network("192.0.2.7/24").unwrap_err().contains("write \"192.0.2.0/24\""));
+    }
+}

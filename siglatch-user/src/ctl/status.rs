@@ -1,0 +1,298 @@
+//! `siglatchctl status`: how the daemon is, at one glance. Never changes anything.
+
+use clap::Args;
+
+use super::load::Failure;
+use super::reach::Reach;
+use super::show::{self, Side, Table};
+use crate::admin::protocol::Request;
+use crate::admin::{Ingress, LaneStatus, Status};
+
+/// Show how the daemon is: what comes in, what becomes of it, and what it costs.
+///
+/// Rates are means of the last second or so.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  siglatchctl status\n  siglatchctl status --json | jq .lanes")]
+pub(super) struct ShowStatus {
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: Reach,
+}
+
+impl ShowStatus {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let Self { json, daemon } = self;
+        let status: Status = daemon.connect()?.ask(&Request::Status {})?;
+        show::print(&if json { format!("{}\n", serde_json::to_string(&status)?) } else { text(&status) })
+    }
+}
+
+/// The whole status, with an empty line between its parts.
+fn text(status: &Status) -> String {
+    let mut parts = vec![format!("{}\n{}\n", headline(status), standing(status)), frames(status), lanes(status)];
+    parts.extend(knocks(status));
+    parts.extend(refused(status));
+    parts.push(lists(status));
+    parts.extend(lost(status));
+    parts.join("\n")
+}
+
+/// Version, uptime, interfaces, ports.
+pub(super) fn headline(status: &Status) -> String {
+    let ingress = match status.ingress {
+        Ingress::Xdp if status.interfaces.is_empty() => "XDP, on no interface".to_owned(),
+        Ingress::Xdp => {
+            let each = status.interfaces.iter();
+            let each = each.map(|at| format!("{} {} (program {})", at.name, at.mode, at.program));
+            format!("XDP on {}", each.collect::<Vec<_>>().join(", "))
+        }
+        Ingress::Socket => "plain sockets, no XDP".to_owned(),
+    };
+    let ports: Vec<_> = status.ports.iter().map(|port| format!("{} {}", port.port, port.wire)).collect();
+    let ports = ports.join(", ");
+    format!("siglatch {}, up {}; {ingress}; ports {ports}", status.version, show::span(status.uptime))
+}
+
+/// How many of each kind there are.
+pub(super) fn standing(status: &Status) -> String {
+    let Status { bans, known, grants, lists, .. } = status;
+    let number = |number: u64, one: &str, many: &str| {
+        format!("{} {}", show::grouped(number), if number == 1 { one } else { many })
+    };
+    format!(
+        "{}, {}, {}; {} for lists",
+        number(*bans, "ban", "bans"),
+        number(*known, "known source", "known sources"),
+        number(*grants, "grant", "grants"),
+        show::bytes(lists.bytes)
+    )
+}
+
+fn frames(status: &Status) -> String {
+    let mut table =
+        Table::new([("FRAMES", Side::Left), ("A SECOND", Side::Right), ("TOTAL", Side::Right), ("", Side::Left)]);
+    for frames in status.frames.iter().filter(|frames| frames.count.total > 0) {
+        let fate = if frames.passed { "passed on" } else { "" };
+        let rate = show::short(frames.count.per_second);
+        table.push([frames.outcome.clone(), rate, show::grouped(frames.count.total), fate.to_owned()]);
+    }
+    if table.is_empty() { "no frames yet\n".to_owned() } else { table.text() }
+}
+
+fn lanes(status: &Status) -> String {
+    let mut table = Table::new([
+        ("LANE", Side::Left),
+        ("IN/S", Side::Right),
+        ("BUDGET", Side::Right),
+        ("OVER/S", Side::Right),
+        ("FULL/S", Side::Right),
+        ("RING", Side::Right),
+        ("QUEUE", Side::Right),
+        ("KEY OPS/S", Side::Right),
+        ("SHARE", Side::Right),
+    ]);
+    for lane in &status.lanes {
+        table.push([
+            lane.lane.clone(),
+            show::short(lane.submitted.per_second),
+            budget(lane),
+            show::short(lane.over_budget.per_second),
+            show::short(lane.ring_full.per_second),
+            ring(lane).map_or_else(|| "-".to_owned(), |fill| format!("{:.0} %", fill * 100.0)),
+            lane.queued.to_string(),
+            show::short(lane.operations.per_second),
+            format!("{} %", lane.share),
+        ]);
+    }
+    table.text()
+}
+
+/// The budget of a lane.
+pub(super) fn budget(lane: &LaneStatus) -> String {
+    if lane.budget == 0 { "none".to_owned() } else { lane.budget.to_string() }
+}
+
+/// How full the ring of a lane is, 0 to 1; nothing if it has none.
+pub(super) fn ring(lane: &LaneStatus) -> Option<f64> {
+    lane.ring.filter(|ring| ring.room > 0).map(|ring| (ring.used as f64 / ring.room as f64).min(1.0))
+}
+
+fn knocks(status: &Status) -> Option<String> {
+    let mut table = Table::new([("KNOCKS", Side::Left), ("A SECOND", Side::Right), ("TOTAL", Side::Right)]);
+    let refused = status.knocks.refused.iter().map(|refused| (refused.reason.as_str(), refused.count));
+    for (name, count) in std::iter::once(("admitted", status.knocks.admitted)).chain(refused) {
+        if count.total > 0 {
+            table.push([name.to_owned(), show::short(count.per_second), show::grouped(count.total)]);
+        }
+    }
+    (!table.is_empty()).then(|| table.text())
+}
+
+fn refused(status: &Status) -> Option<String> {
+    let mut table = Table::new([
+        ("REFUSED MOST", Side::Left),
+        ("AS", Side::Left),
+        ("A SECOND", Side::Right),
+        ("ABOUT", Side::Right),
+    ]);
+    for source in &status.refused_sources {
+        table.push([
+            source.address.clone(),
+            source.reason.clone(),
+            show::short(source.frames.per_second),
+            show::grouped(source.frames.total),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.text())
+}
+
+fn lists(status: &Status) -> String {
+    let mut table =
+        Table::new([("LIST", Side::Left), ("USED", Side::Right), ("ROOM", Side::Right), ("MEMORY", Side::Right)]);
+    for list in &status.lists.each {
+        let used = list.used.map_or_else(|| "-".to_owned(), show::grouped);
+        table.push([list.name.clone(), used, show::grouped(list.room), show::bytes(list.bytes)]);
+    }
+    table.push(["all".to_owned(), String::new(), String::new(), show::bytes(status.lists.bytes)]);
+    table.text()
+}
+
+fn lost(status: &Status) -> Option<String> {
+    let mut table = Table::new([("LOST FOR LACK OF ROOM", Side::Left), ("TOTAL", Side::Right)]);
+    for (name, count) in &status.lost {
+        table.push([name.clone(), show::grouped(*count)]);
+    }
+    (!table.is_empty()).then(|| table.text())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::admin::{
+        Count, Frames, Interface, KnockCounts, ListStatus, Lists, Port, Refused, RefusedSource, RingFill,
+    };
+
+    /// A daemon under flood.
+    pub(in crate::ctl) fn flooded() -> Status {
+        let count = |total, per_second| Count { total, per_second };
+        let frames = |outcome: &str, passed, total, per_second| Frames {
+            outcome: outcome.to_owned(),
+            passed,
+            count: count(total, per_second),
+        };
+        let lane = |lane: &str, budget, share, submitted, over, used| LaneStatus {
+            lane: lane.to_owned(),
+            budget,
+            share,
+            submitted: count(9000, submitted),
+            over_budget: count(88_000_000, over),
+            ring_full: count(0, 0.0),
+            ring: Some(RingFill { used, room: 262_144 }),
+            queued: 3,
+            operations: count(9000, submitted),
+        };
+        let list = |name: &str, used, room, bytes| ListStatus { name: name.to_owned(), used, room, bytes };
+        Status {
+            version: "0.1.0".to_owned(),
+            uptime: 273_600,
+            ingress: Ingress::Xdp,
+            interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 117 }],
+            ports: vec![
+                Port { port: 62201, wire: "stamped".to_owned() },
+                Port { port: 62202, wire: "sealed".to_owned() },
+            ],
+            interval: 1.0,
+            frames: vec![
+                frames("other_port", true, 1_204_551, 312.4),
+                frames("routed", true, 0, 0.0),
+                frames("wrong_length", false, 901_223_111, 1_912_004.0),
+                frames("over_rate", false, 90_312, 212.0),
+                frames("over_budget_unknown", false, 88_000_000, 250_331.0),
+                frames("submitted_stamped", false, 9000, 10.0),
+                frames("submitted_unknown", false, 9000, 400.0),
+            ],
+            lanes: vec![
+                lane("stamped", 2000, 20, 10.0, 0.0, 0),
+                lane("known", 0, 20, 0.5, 0.0, 304),
+                lane("unknown", 400, 5, 400.0, 250_331.0, 229_376),
+            ],
+            refused_sources: vec![
+                RefusedSource {
+                    address: "2001:db8:85a3:1234:5678:8a2e:370:7334".to_owned(),
+                    reason: "wrong_length".to_owned(),
+                    frames: count(901_223_040, 1_912_000.0),
+                },
+                RefusedSource {
+                    address: "203.0.113.9".to_owned(),
+                    reason: "over_rate".to_owned(),
+                    frames: count(90_304, 192.0),
+                },
+            ],
+            lists: Lists {
+                each: vec![
+                    list("blacklist", Some(3), 65_536, 5_247_488),
+                    list("buckets", None, 65_536, 524_768),
+                    list("lane_unknown", Some(229_376), 262_144, 274_680),
+                ],
+                bytes: 12_897_280,
+            },
+            bans: 3,
+            known: 1,
+            grants: 0,
+            knocks: KnockCounts {
+                admitted: count(8_400, 10.0),
+                refused: vec![
+                    Refused { reason: "unauthentic".to_owned(), count: count(612, 390.0) },
+                    Refused { reason: "replay".to_owned(), count: count(0, 0.0) },
+                ],
+            },
+            lost: vec![],
+        }
+    }
+
+    #[test]
+    fn a_status_is_read_at_a_glance() {
+        let expected = "\
+siglatch 0.1.0, up 3d4h; XDP on eth0 native (program 117); ports 62201 stamped, 62202 sealed
+3 bans, 1 known source, 0 grants; 12.3 MiB for lists
+
+FRAMES               A SECOND        TOTAL
+other_port                312    1,204,551  passed on
+wrong_length             1.9M  901,223,111
+over_rate                 212       90,312
+over_budget_unknown      250k   88,000,000
+submitted_stamped          10        9,000
+submitted_unknown         400        9,000
+
+LANE     IN/S  BUDGET  OVER/S  FULL/S  RING  QUEUE  KEY OPS/S  SHARE
+stamped    10    2000       0       0   0 %      3         10   20 %
+known     0.5    none       0       0   0 %      3        0.5   20 %
+unknown   400     400    250k       0  88 %      3        400    5 %
+
+KNOCKS       A SECOND  TOTAL
+admitted           10  8,400
+unauthentic       390    612
+
+REFUSED MOST                           AS            A SECOND        ABOUT
+2001:db8:85a3:1234:5678:8a2e:370:7334  wrong_length      1.9M  901,223,040
+203.0.113.9                            over_rate          192       90,304
+
+LIST             USED     ROOM    MEMORY
+blacklist           3   65,536   5.0 MiB
+buckets             -   65,536   512 KiB
+lane_unknown  229,376  262,144   268 KiB
+all                             12.3 MiB
+";
+        assert_eq!(text(&flooded()), expected);
+    }
+
+    #[test]
+    fn a_daemon_that_has_just_started_has_little_to_say() {
+        let status = Status { ingress: Ingress::Socket, ..Status::default() };
+        let text = text(&status);
+        assert!(text.contains("plain sockets, no XDP") && text.contains("no frames yet"), "{text}");
+        assert!(!text.contains("REFUSED MOST") && !text.contains("KNOCKS") && !text.contains("LOST"), "{text}");
+    }
+}
