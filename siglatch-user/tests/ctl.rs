@@ -326,6 +326,7 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
         &["gate-key", "list"],
         &["gate-key", "drop"],
         &["status"],
+        &["top"],
         &["bans"],
         &["ban"],
         &["unban"],
@@ -346,7 +347,7 @@ fn without_a_daemon_each_command_says_what_to_do() {
     let socket = folder.path().join("admin.sock");
     put(&folder, "siglatch.toml", &format!("[admin]\nsocket = \"{}\"\n", socket.display()));
     drop(UnixListener::bind(folder.path().join("stale.sock")).unwrap());
-    for command in [&["status"][..], &["bans"], &["ban", "192.0.2.7"], &["unban", "192.0.2.7"]] {
+    for command in [&["status"][..], &["top"], &["bans"], &["ban", "192.0.2.7"], &["unban", "192.0.2.7"]] {
         for (place, path) in
             [(["--config", "siglatch.toml"], &*socket), (["--socket", "stale.sock"], "stale.sock".as_ref())]
         {
@@ -372,6 +373,7 @@ fn who_cannot_be_banned_is_named_with_its_cure() {
         (&["unban", "192.0.2.0/33"], "a prefix is 0 to 32"),
         (&["bans", "--reason", "spite"], "there are: operator, file, unauthentic, flood"),
         (&["bans", "--sort", "mood"], "[possible values: network, until, hits, since]"),
+        (&["top", "--interval", "0"], "1..=3600"),
     ] {
         let done = ctl(&folder, arguments);
         assert_eq!(done.status.code(), Some(2), "{}", both(&done));

@@ -16,6 +16,7 @@ mod reach;
 mod route;
 mod show;
 mod status;
+mod top;
 mod unban;
 mod user;
 
@@ -43,6 +44,7 @@ enum Command {
     GateKey(gate_key::Command),
     Check(check::Check),
     Status(status::ShowStatus),
+    Top(top::Top),
     Bans(bans::Bans),
     Ban(ban::Ban),
     Unban(unban::Unban),
@@ -60,6 +62,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::GateKey(gate_key) => gate_key.run(),
         Command::Check(check) => return check.run(),
         Command::Status(status) => status.run(),
+        Command::Top(top) => top.run(),
         Command::Bans(bans) => bans.run(),
         Command::Ban(ban) => ban.run(),
         Command::Unban(unban) => unban.run(),

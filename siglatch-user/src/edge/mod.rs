@@ -13,4 +13,5 @@ pub mod network;
 pub mod nonce_store;
 pub mod randomness;
 pub mod socket;
+pub mod terminal;
 pub mod xdp;
