@@ -1,8 +1,9 @@
-//! The siglatch daemon: decides who is let in (`gate`, `policy`, `config`, `keys`, `admin`), and does what was decided
+//! The siglatch daemon: decides who is let in (`gate`, `bans`, `policy`, `config`, `keys`, `admin`), and does what was decided
 //! (`edge`, `daemon`). The first never does IO; the second never decides.
 #![deny(unsafe_code)]
 
 pub mod admin;
+pub mod bans;
 mod causes;
 pub mod config;
 pub mod ctl;
