@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge is where IO is")]
 
 pub mod admin;
+pub mod ban_store;
+pub mod blacklist_files;
 pub mod clock;
 pub mod files;
 pub mod firewall;
