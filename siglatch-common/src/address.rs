@@ -195,6 +195,13 @@ impl Network {
         (self.bits == 128).then_some(self.address)
     }
 
+    /// Whether it is a network of IPv6 addresses so wide that, in a table that knows the 128-bit form alone, every IPv4
+    /// address would be in it.
+    #[must_use]
+    pub fn swallows_ipv4(&self) -> bool {
+        self.bits < V4_MAPPED.bits && mask(V4_MAPPED.address, self.bits) == self.address
+    }
+
     /// Whether it is a network of IPv4 addresses.
     #[must_use]
     pub const fn is_v4(&self) -> bool {
@@ -239,6 +246,9 @@ impl From<Ipv4Addr> for Address {
     }
 }
 
+/// RFC 4291, section 2.5.5.2: where IPv4 addresses are in IPv6.
+const V4_MAPPED: Network = Network { address: Address::v4([0; 4]), bits: 96 };
+
 fn mask(address: Address, bits: u8) -> Address {
     let keep = u128::MAX.checked_shl(u32::from(128 - bits)).unwrap_or(0);
     Address::v6((u128::from_be_bytes(address.octets) & keep).to_be_bytes())
@@ -264,6 +274,11 @@ mod tests {
     fn ipv6_any_does_not_hold_ipv4() {
         assert!(!"::/0".parse::<Network>().unwrap().contains(address("192.0.2.1")));
         assert!("0.0.0.0/0".parse::<Network>().unwrap().contains(address("192.0.2.1")));
+        for (text, swallows) in
+            [("::/0", true), ("::/80", true), ("8000::/1", false), ("0.0.0.0/0", false), ("::1/128", false)]
+        {
+            assert_eq!(text.parse::<Network>().unwrap().swallows_ipv4(), swallows, "{text}");
+        }
         assert!(!"0.0.0.0/0".parse::<Network>().unwrap().contains(address("2001:db8::1")));
     }
 

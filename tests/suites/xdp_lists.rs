@@ -2,7 +2,6 @@
 //! budgets, and who is noted as refused most. Needs root, and no interface.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -20,6 +19,7 @@ use siglatch_common::wire::Wire;
 use siglatch_tests::bpf::Subject;
 use siglatch_tests::packet::{Frame, Transport};
 use siglatch_tests::parts::{Parts, Sizes};
+use siglatch_tests::process::let_pass;
 use siglatch_tests::scene::{BEHIND, GATEWAY, Ip, SEALED_PORT, SOURCE_PORT, STRANGER, Shape, payload};
 
 /// Knock port of the stamped wire.
@@ -123,7 +123,7 @@ fn a_ban_counts_its_hits_and_ends_by_itself() -> Result<()> {
     }
     let stands = subject.map::<HashMap<&mut MapData, Source, Ban>>("blacklist")?.get(&key("203.0.113.7"), 0)?;
     ensure!(stands == Ban { hits: 9, ..short }, "{stands:?}");
-    sleep(Duration::from_millis(310));
+    let_pass(Duration::from_millis(310));
     for (number, source) in (10..).zip(["203.0.113.7", "198.51.100.9"]) {
         ensure!(outcome(&mut subject, &from(fresh(&v4, number), source))? == Outcome::SubmittedUnknown, "{source}");
     }
@@ -151,7 +151,7 @@ fn a_source_has_its_burst_and_then_its_rate_and_no_other_pays_for_it() -> Result
     let through = count(&mut subject, flood, Outcome::SubmittedUnknown)?;
     ensure!((20..=22).contains(&through), "{through} of a burst of 20");
     ensure!(outcome(&mut subject, &from(fresh(&v4, 1000), "203.0.113.8"))? == Outcome::SubmittedUnknown);
-    sleep(Duration::from_millis(420));
+    let_pass(Duration::from_millis(420));
     let later = (2000..2500).map(|number| from(fresh(&v4, number), "203.0.113.7"));
     let through = count(&mut subject, later, Outcome::SubmittedUnknown)?;
     ensure!((2..=4).contains(&through), "{through} after 0.42 s at 5 a second");
@@ -198,7 +198,7 @@ fn a_copy_is_dropped_whoever_sends_it_and_a_datagram_that_was_not_taken_is_no_or
     ensure!(outcome(&mut subject, &from(fresh(&v4, 1), "203.0.113.9"))? == Outcome::Copy);
     ensure!(outcome(&mut subject, &fresh(&v6, 1))? == Outcome::Copy, "over another protocol, too");
     ensure!(outcome(&mut subject, &fresh(&v4, 2))? == Outcome::OverBudgetUnknown);
-    sleep(Duration::from_millis(1050));
+    let_pass(Duration::from_millis(1050));
     ensure!(outcome(&mut subject, &fresh(&v4, 2))? == Outcome::SubmittedUnknown, "it was not taken before");
     Ok(())
 }

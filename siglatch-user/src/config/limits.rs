@@ -74,8 +74,8 @@ pub(super) fn known(root: &Section<'_>, findings: &mut Findings) -> KnownRule {
 /// Networks that are neither banned nor limited.
 pub(super) fn allow(root: &Section<'_>, findings: &mut Findings) -> Vec<Network> {
     let section = root.table("allow", &schema::ALLOW, findings);
-    let networks = section.parsed_list("networks", value::network, findings).unwrap_or_default();
-    for network in networks.iter().filter(|network| network.value.bits() == 0 || is_all_of_v4(network.value)) {
+    let networks = section.parsed_list("networks", value::listed_network, findings).unwrap_or_default();
+    for network in networks.iter().filter(|network| is_all_of_v4(network.value)) {
         let message = format!("{} is everybody: bans and limits are for nobody then", network.value);
         findings.report(Code::EverybodyAllowed, network.span, message, "name your own networks only, or take it out");
     }

@@ -12,12 +12,12 @@ use super::value::{self, Flaw};
 /// Where the daemon's socket is unless the operator says otherwise.
 pub const ADMIN_SOCKET: &str = "/run/siglatch/admin.sock";
 
-/// A network, or one address as a network of one.
+/// A network for one of the filter's lists, or one address as a network of one.
 ///
 /// # Errors
 /// What is wrong with it, and what to write.
 pub fn network(text: &str) -> Result<Network, String> {
-    value::network(text).map_err(one_line)
+    value::listed_network(text).map_err(one_line)
 }
 
 /// A length of time such as `90s`, `10m` or `1h30m`.

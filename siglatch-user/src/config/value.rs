@@ -110,6 +110,19 @@ pub(super) fn network(text: &str) -> Result<Network, Flaw> {
     })
 }
 
+/// A network for one of the filter's lists.
+pub(super) fn listed_network(text: &str) -> Result<Network, Flaw> {
+    let network = network(text)?;
+    if network.swallows_ipv4() {
+        return Err(Flaw {
+            code: Code::BadNetwork,
+            message: format!("\"{}\" holds every IPv4 address, too", shown(text)),
+            help: "write \"2000::/3\" for all IPv6 addresses of the internet".to_owned(),
+        });
+    }
+    Ok(network)
+}
+
 /// A service of this host.
 pub(super) fn service(text: &str) -> Result<Service, Flaw> {
     text.parse().map_err(|flaw: ServiceFlaw| Flaw {

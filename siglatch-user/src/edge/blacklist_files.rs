@@ -59,6 +59,9 @@ pub enum ListFlaw {
 /// Why a line is no network.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum LineFlaw {
+    /// See [`Network::swallows_ipv4`].
+    #[error("it holds every IPv4 address, too; 2000::/3 is all of the internet's IPv6")]
+    TooWide,
     /// See [`NetworkFlaw::Address`].
     #[error("a line is one IPv4 or IPv6 address, or a network such as 192.0.2.0/24")]
     Address,
@@ -193,15 +196,17 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Network>, ListFlaw> {
         if text.is_empty() {
             continue;
         }
-        let network = text.parse().map_err(|flaw| {
-            let flaw = match flaw {
-                NetworkFlaw::Address => LineFlaw::Address,
-                NetworkFlaw::Prefix => LineFlaw::Prefix,
-                NetworkFlaw::HostBits => LineFlaw::HostBits,
-            };
-            ListFlaw::Line { path: path.to_owned(), line, text: text.to_owned(), flaw }
-        })?;
-        networks.push(network);
+        let network = text.parse().map_err(|flaw| match flaw {
+            NetworkFlaw::Address => LineFlaw::Address,
+            NetworkFlaw::Prefix => LineFlaw::Prefix,
+            NetworkFlaw::HostBits => LineFlaw::HostBits,
+        });
+        let network = network.and_then(|network: Network| match network.swallows_ipv4() {
+            true => Err(LineFlaw::TooWide),
+            false => Ok(network),
+        });
+        let flawed = |flaw| ListFlaw::Line { path: path.to_owned(), line, text: text.to_owned(), flaw };
+        networks.push(network.map_err(flawed)?);
     }
     networks.sort_unstable();
     networks.dedup();
