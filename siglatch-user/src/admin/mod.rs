@@ -10,6 +10,5 @@ pub use bans::{
     BanEntry, BanOrder, BanPage, Banned, BansQuery, Comment, CommentFlaw, Lifted, Sort, UnbanOrder, network_text,
 };
 pub use status::{
-    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Lists, Port, Refused, RefusedSource,
-    RingFill, Status,
+    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Lists, Port, Refused, RefusedSource, Status,
 };

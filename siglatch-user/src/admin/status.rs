@@ -106,23 +106,14 @@ pub struct LaneStatus {
     pub submitted: Count,
     /// Dropped: more than the budget.
     pub over_budget: Count,
-    /// Dropped: no room in the ring.
+    /// Dropped: as many waited as can.
     pub ring_full: Count,
-    /// What waits in its ring; nothing where there is none.
-    pub ring: Option<RingFill>,
     /// Datagrams that wait for the private key.
-    pub queued: u64,
+    pub waiting: u64,
+    /// Datagrams that can wait.
+    pub room: u64,
     /// Private-key operations.
     pub operations: Count,
-}
-
-/// What waits in a ring.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct RingFill {
-    /// Bytes that are taken.
-    pub used: u64,
-    /// Bytes that there are.
-    pub room: u64,
 }
 
 /// Somebody much of whose traffic is refused.

@@ -88,8 +88,8 @@ fn lanes(status: &Status) -> String {
         ("BUDGET", Side::Right),
         ("OVER/S", Side::Right),
         ("FULL/S", Side::Right),
-        ("RING", Side::Right),
-        ("QUEUE", Side::Right),
+        ("WAITING", Side::Right),
+        ("ROOM", Side::Right),
         ("KEY OPS/S", Side::Right),
         ("SHARE", Side::Right),
     ]);
@@ -100,8 +100,8 @@ fn lanes(status: &Status) -> String {
             budget(lane),
             show::short(lane.over_budget.per_second),
             show::short(lane.ring_full.per_second),
-            ring(lane).map_or_else(|| "-".to_owned(), |fill| format!("{:.0} %", fill * 100.0)),
-            lane.queued.to_string(),
+            lane.waiting.to_string(),
+            lane.room.to_string(),
             show::short(lane.operations.per_second),
             format!("{} %", lane.share),
         ]);
@@ -112,11 +112,6 @@ fn lanes(status: &Status) -> String {
 /// The budget of a lane.
 pub(super) fn budget(lane: &LaneStatus) -> String {
     if lane.budget == 0 { "none".to_owned() } else { lane.budget.to_string() }
-}
-
-/// How full the ring of a lane is, 0 to 1; nothing if it has none.
-pub(super) fn ring(lane: &LaneStatus) -> Option<f64> {
-    lane.ring.filter(|ring| ring.room > 0).map(|ring| (ring.used as f64 / ring.room as f64).min(1.0))
 }
 
 fn knocks(status: &Status) -> Option<String> {
@@ -170,9 +165,7 @@ fn lost(status: &Status) -> Option<String> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::admin::{
-        Count, Frames, Interface, KnockCounts, ListStatus, Lists, Port, Refused, RefusedSource, RingFill,
-    };
+    use crate::admin::{Count, Frames, Interface, KnockCounts, ListStatus, Lists, Port, Refused, RefusedSource};
 
     /// A daemon under flood.
     pub(in crate::ctl) fn flooded() -> Status {
@@ -182,15 +175,15 @@ pub(super) mod tests {
             passed,
             count: count(total, per_second),
         };
-        let lane = |lane: &str, budget, share, submitted, over, used| LaneStatus {
+        let lane = |lane: &str, budget, share, submitted, over, waiting| LaneStatus {
             lane: lane.to_owned(),
             budget,
             share,
             submitted: count(9000, submitted),
             over_budget: count(88_000_000, over),
             ring_full: count(0, 0.0),
-            ring: Some(RingFill { used, room: 262_144 }),
-            queued: 3,
+            waiting,
+            room: 862,
             operations: count(9000, submitted),
         };
         let list = |name: &str, used, room, bytes| ListStatus { name: name.to_owned(), used, room, bytes };
@@ -215,8 +208,8 @@ pub(super) mod tests {
             ],
             lanes: vec![
                 lane("stamped", 2000, 20, 10.0, 0.0, 0),
-                lane("known", 0, 20, 0.5, 0.0, 304),
-                lane("unknown", 400, 5, 400.0, 250_331.0, 229_376),
+                lane("known", 0, 20, 0.5, 0.0, 1),
+                lane("unknown", 400, 5, 400.0, 250_331.0, 760),
             ],
             refused_sources: vec![
                 RefusedSource {
@@ -266,10 +259,10 @@ over_budget_unknown      250k   88,000,000
 submitted_stamped          10        9,000
 submitted_unknown         400        9,000
 
-LANE     IN/S  BUDGET  OVER/S  FULL/S  RING  QUEUE  KEY OPS/S  SHARE
-stamped    10    2000       0       0   0 %      3         10   20 %
-known     0.5    none       0       0   0 %      3        0.5   20 %
-unknown   400     400    250k       0  88 %      3        400    5 %
+LANE     IN/S  BUDGET  OVER/S  FULL/S  WAITING  ROOM  KEY OPS/S  SHARE
+stamped    10    2000       0       0        0   862         10   20 %
+known     0.5    none       0       0        1   862        0.5   20 %
+unknown   400     400    250k       0      760   862        400    5 %
 
 KNOCKS       A SECOND  TOTAL
 admitted           10  8,400

@@ -6,7 +6,7 @@ use super::canvas::{Ink, Line, Shades};
 use super::history::History;
 use crate::admin::{Count, LaneStatus, RefusedSource, Status};
 use crate::ctl::show::{grouped, short};
-use crate::ctl::status::{budget, headline, ring, standing};
+use crate::ctl::status::{budget, headline, standing};
 use crate::edge::terminal::Size;
 
 /// What is to be seen.
@@ -111,8 +111,8 @@ fn frames(frame: &Frame<'_>, rows: &[Row<'_>], room: usize, columns: usize) -> V
 
 fn lanes(frame: &Frame<'_>, columns: usize) -> Vec<Line> {
     let title = format!(
-        "{:LANE$}{:>IN$}{:>IN$}{:>IN$}{:>IN$}  {:RING$}{:>QUEUE$}{:>OPERATIONS$}",
-        "LANE", "IN/S", "BUDGET", "OVER/S", "FULL/S", "RING", "QUEUE", "KEY OPS/S"
+        "{:LANE$}{:>IN$}{:>IN$}{:>IN$}{:>IN$}  {:WAITING$}{:>OPERATIONS$}",
+        "LANE", "IN/S", "BUDGET", "OVER/S", "FULL/S", "WAITING", "KEY OPS/S"
     );
     // A short curve says nothing.
     let curve = columns.checked_sub(title.chars().count() + 2).filter(|curve| *curve >= 10).unwrap_or(0).min(60);
@@ -123,19 +123,16 @@ fn lanes(frame: &Frame<'_>, columns: usize) -> Vec<Line> {
 }
 
 fn lane(frame: &Frame<'_>, lane: &LaneStatus, curve: usize) -> Line {
-    let fill = ring(lane);
+    let fill = if lane.room == 0 { 0.0 } else { lane.waiting as f64 / lane.room as f64 };
     let (over, full) = (lane.over_budget.per_second, lane.ring_full.per_second);
     let if_any = |rate: f64, ink| if rate > 0.0 { ink } else { Ink::Plain };
-    let bar = fill.map_or_else(
-        || format!("{:RING$}", "-"),
-        |fill| format!("{} {:>3.0} %", frame.shades.bar(fill, RING - 6), fill * 100.0),
-    );
+    let bar = frame.shades.bar(fill, BAR);
     let name = History::lane(&lane.lane);
     Line::new(Ink::Plain, format!("{:LANE$}{:>IN$}{:>IN$}", lane.lane, short(lane.submitted.per_second), budget(lane)))
         .then(if_any(over, Ink::Busy), format!("{:>IN$}", short(over)))
         .then(if_any(full, Ink::Bad), format!("{:>IN$}", short(full)))
-        .then(if fill.is_some_and(|fill| fill >= 0.8) { Ink::Bad } else { Ink::Plain }, format!("  {bar}"))
-        .then(Ink::Plain, format!("{:>QUEUE$}{:>OPERATIONS$}", lane.queued, short(lane.operations.per_second)))
+        .then(if fill >= 0.8 { Ink::Bad } else { Ink::Plain }, format!("  {bar}{:>WAITS$}", lane.waiting))
+        .then(Ink::Plain, format!("{:>OPERATIONS$}", short(lane.operations.per_second)))
         .then(Ink::Good, format!("  {}", frame.shades.curve(frame.history.of(&name), curve)))
 }
 
@@ -170,8 +167,9 @@ const RATE: usize = 9;
 const TOTAL: usize = 16;
 const LANE: usize = 8;
 const IN: usize = 8;
-const RING: usize = 14;
-const QUEUE: usize = 7;
+const BAR: usize = 12;
+const WAITS: usize = 6;
+const WAITING: usize = BAR + WAITS;
 const OPERATIONS: usize = 11;
 /// The longest IPv6 address.
 const ADDRESS: usize = 39;
@@ -208,10 +206,10 @@ over_budget_unknown      250k      88,000,000      ▁▁▁▂▂▂▂▃▃�
 submitted_stamped          10           9,000      ▁▁▁▂▂▂▂▃▃▃▄▄▄▄▅▅▅▅▆▆▆▇▇▇▇████
 submitted_unknown         400           9,000      ▁▁▁▂▂▂▂▃▃▃▄▄▄▄▅▅▅▅▆▆▆▇▇▇▇████
 
-LANE        IN/S  BUDGET  OVER/S  FULL/S  RING            QUEUE  KEY OPS/S
-stamped       10    2000       0       0  ░░░░░░░░   0 %      3         10
-known        0.5    none       0       0  █░░░░░░░   0 %      3        0.5
-unknown      400     400    250k       0  ███████░  88 %      3        400
+LANE        IN/S  BUDGET  OVER/S  FULL/S  WAITING             KEY OPS/S
+stamped       10    2000       0       0  ░░░░░░░░░░░░     0         10
+known        0.5    none       0       0  █░░░░░░░░░░░     1        0.5
+unknown      400     400    250k       0  ███████████░   760        400
 
 REFUSED MOST                            AS                   A SECOND    ABOUT
 2001:db8:85a3:1234:5678:8a2e:370:7334   wrong_length             1.9M     901M
