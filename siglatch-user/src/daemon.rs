@@ -8,6 +8,8 @@
 
 mod judge;
 mod owed;
+#[cfg_attr(not(test), expect(dead_code, reason = "nobody asks yet"))]
+mod report;
 mod turns;
 
 use std::sync::Arc;

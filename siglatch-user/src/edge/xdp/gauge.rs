@@ -22,6 +22,10 @@ unsafe impl Send for Gauge {}
 unsafe impl Sync for Gauge {}
 
 impl Gauge {
+    /// Bytes that a candidate takes in a ring, with the kernel's header of 8 bytes (`BPF_RINGBUF_HDR_SZ`,
+    /// `linux/bpf.h`).
+    pub const RECORD: usize = size_of::<Candidate>() + 8;
+
     /// Maps the pages of a ring.
     ///
     /// # Errors
@@ -46,7 +50,7 @@ impl Gauge {
         let consumer = unsafe { self.pages.as_ref() }.load(Ordering::Acquire);
         // SAFETY: as above: the mapping is two pages long, and the position begins the second.
         let producer = unsafe { self.pages.byte_add(self.page).as_ref() }.load(Ordering::Acquire);
-        producer.wrapping_sub(consumer) / RECORD
+        producer.wrapping_sub(consumer) / Self::RECORD
     }
 }
 
@@ -56,6 +60,3 @@ impl Drop for Gauge {
         unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
     }
 }
-
-/// A candidate and the kernel's header of 8 bytes (`BPF_RINGBUF_HDR_SZ`, `linux/bpf.h`).
-const RECORD: usize = size_of::<Candidate>() + 8;

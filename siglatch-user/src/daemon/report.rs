@@ -1,0 +1,289 @@
+//! Gathers how the daemon is, for `siglatchctl status` and `siglatchctl top`. Never changes anything.
+//!
+//! Totals come from the filter's lists and from what the other threads have counted; rates are means since a reading
+//! taken down a little earlier.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use siglatch_common::lane::{Lane, PerLane};
+use siglatch_common::layout::{Offender, Source};
+use siglatch_common::outcome::{Counters, Fate, Outcome};
+use siglatch_common::units::Boot;
+
+use crate::admin::{
+    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Refused, RefusedSource, Status,
+};
+use crate::config::LaneRule;
+use crate::edge::lists::{ListError, Lists};
+use crate::edge::xdp::Gauge;
+use crate::gate::Refusal;
+
+/// What does not change while the daemon runs.
+#[derive(Clone, Debug)]
+pub(super) struct Constants {
+    /// When it started.
+    pub(super) started: Boot,
+    pub(super) ingress: Ingress,
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) ports: Vec<Port>,
+    pub(super) lanes: PerLane<LaneRule>,
+    /// Datagrams that can wait in a lane.
+    pub(super) room: u64,
+}
+
+/// What the warden holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holding {
+    /// Banned addresses.
+    pub(super) addresses: usize,
+    /// Banned networks.
+    pub(super) networks: usize,
+    /// Known origins.
+    pub(super) known: usize,
+    /// Allowed networks.
+    pub(super) allowed: usize,
+    /// What was not done for lack of room, by name.
+    pub(super) lost: Vec<(&'static str, u64)>,
+}
+
+/// What other threads count, without waiting for one another.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    operations: PerLane<AtomicU64>,
+    admitted: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    grants: AtomicU64,
+}
+
+/// The report, and the readings that its rates are since.
+pub(super) struct Report {
+    constants: Constants,
+    tallies: Arc<Tallies>,
+    /// How many datagrams wait, by lane.
+    waiting: Box<dyn Fn() -> PerLane<usize> + Send>,
+    earlier: Option<Reading>,
+    latest: Option<Reading>,
+}
+
+/// Every total, at one moment.
+#[derive(Clone, Debug)]
+struct Reading {
+    at: Boot,
+    counters: Counters,
+    offenders: Vec<Offender>,
+    operations: PerLane<u64>,
+    admitted: u64,
+    refused: [u64; Refusal::ALL.len()],
+}
+
+impl Tallies {
+    /// The private key was used for a datagram of a lane.
+    pub(super) fn operation(&self, lane: Lane) {
+        self.operations.of(lane).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A knock was admitted.
+    pub(super) fn admitted(&self) {
+        self.admitted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A knock was refused.
+    pub(super) fn refused(&self, refusal: Refusal) {
+        let counts = Refusal::ALL.iter().zip(&self.refused);
+        counts.filter(|(of, _)| **of == refusal).for_each(|(_, count)| _ = count.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// So many grants are open.
+    pub(super) fn set_grants(&self, grants: usize) {
+        self.grants.store(grants as u64, Ordering::Relaxed);
+    }
+}
+
+impl Report {
+    pub(super) fn new(
+        constants: Constants,
+        tallies: Arc<Tallies>,
+        waiting: impl Fn() -> PerLane<usize> + Send + 'static,
+    ) -> Self {
+        Self { constants, tallies, waiting: Box::new(waiting), earlier: None, latest: None }
+    }
+
+    /// Takes down what stands now, for the rates of later reports. Every second or so is often enough; more often does
+    /// nothing.
+    ///
+    /// # Errors
+    /// If the kernel does not let a list be read.
+    pub(super) fn note(&mut self, lists: &dyn Lists, now: Boot) -> Result<(), ListError> {
+        if self.latest.as_ref().is_some_and(|latest| now.since(latest.at) < SHORTEST) {
+            return Ok(());
+        }
+        let reading = self.reading(lists, now)?;
+        self.earlier = self.latest.replace(reading);
+        Ok(())
+    }
+
+    /// How the daemon is.
+    ///
+    /// # Errors
+    /// If the kernel does not let a list be read.
+    pub(super) fn status(&mut self, lists: &dyn Lists, holding: &Holding, now: Boot) -> Result<Status, ListError> {
+        let reading = self.reading(lists, now)?;
+        let marks = [self.latest.as_ref(), self.earlier.as_ref()].into_iter().flatten();
+        let before = marks.into_iter().find(|mark| now.since(mark.at) >= SHORTEST);
+        let before = before.unwrap_or(&reading);
+        let rates = Rates { now: &reading, before, span: now.since(before.at) };
+        let sizes = lists.sizes()?;
+        let Constants { started, ingress, interfaces, ports, .. } = &self.constants;
+        let waiting = (self.waiting)();
+        let lane = |lane: Lane| self.lane(lane, *waiting.of(lane), &rates);
+        let each = sizes.iter().map(|size| {
+            let used = self.used(size.list, holding, &waiting);
+            ListStatus { name: size.list.to_owned(), used, room: size.room, bytes: size.bytes }
+        });
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: now.since(*started).as_secs(),
+            ingress: *ingress,
+            interfaces: interfaces.clone(),
+            ports: ports.clone(),
+            interval: (rates.span.as_secs_f64() * 10.0).round() / 10.0,
+            frames: Outcome::ALL.into_iter().map(|outcome| rates.frames(outcome)).collect(),
+            lanes: Lane::ALL.into_iter().map(lane).collect(),
+            refused_sources: rates.refused_sources(),
+            lists: crate::admin::Lists { each: each.collect(), bytes: sizes.iter().map(|size| size.bytes).sum() },
+            bans: (holding.addresses + holding.networks) as u64,
+            known: holding.known as u64,
+            grants: self.tallies.grants.load(Ordering::Relaxed),
+            knocks: rates.knocks(),
+            lost: holding
+                .lost
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, n)| ((*name).to_owned(), *n))
+                .collect(),
+        };
+        Ok(status)
+    }
+
+    fn lane(&self, lane: Lane, waiting: usize, rates: &Rates<'_>) -> LaneStatus {
+        let rule = self.constants.lanes.of(lane);
+        LaneStatus {
+            lane: lane.label().to_owned(),
+            budget: rule.budget,
+            share: rule.share,
+            submitted: rates.outcome(Outcome::submitted(lane)),
+            over_budget: rates.outcome(Outcome::over_budget(lane)),
+            ring_full: rates.outcome(Outcome::ring_full(lane)),
+            waiting: waiting as u64,
+            room: self.constants.room,
+            operations: rates.count(|reading| *reading.operations.of(lane)),
+        }
+    }
+
+    /// How many entries a list has, if that is known without going through it.
+    fn used(&self, list: &str, holding: &Holding, waiting: &PerLane<usize>) -> Option<u64> {
+        let used = match list {
+            "blacklist" => holding.addresses,
+            "blacklist_networks" => holding.networks,
+            "known" => holding.known,
+            "allowlist" => holding.allowed,
+            // A ring's room is in bytes.
+            "lane_stamped" => waiting.stamped * Gauge::RECORD,
+            "lane_known" => waiting.known * Gauge::RECORD,
+            "lane_unknown" => waiting.unknown * Gauge::RECORD,
+            _ => return None,
+        };
+        Some(used as u64)
+    }
+
+    fn reading(&self, lists: &dyn Lists, now: Boot) -> Result<Reading, ListError> {
+        let counters = lists.counters()?;
+        // Who is refused is looked up only if somebody was.
+        let is_quiet = |latest: &&Reading| {
+            Outcome::ALL
+                .iter()
+                .all(|outcome| !outcome.is_refused() || latest.counters.of(*outcome) == counters.of(*outcome))
+        };
+        let offenders = match self.latest.as_ref().filter(is_quiet) {
+            Some(latest) => latest.offenders.clone(),
+            None => lists.offenders()?,
+        };
+        let Tallies { operations, admitted, refused, .. } = &*self.tallies;
+        Ok(Reading {
+            at: now,
+            counters,
+            offenders,
+            operations: PerLane::from_fn(|lane| operations.of(lane).load(Ordering::Relaxed)),
+            admitted: admitted.load(Ordering::Relaxed),
+            refused: refused.each_ref().map(|count| count.load(Ordering::Relaxed)),
+        })
+    }
+}
+
+/// Two readings, and the time between them.
+struct Rates<'a> {
+    now: &'a Reading,
+    before: &'a Reading,
+    span: Duration,
+}
+
+impl Rates<'_> {
+    fn count(&self, of: impl Fn(&Reading) -> u64) -> Count {
+        Count::since(of(self.now), of(self.before), self.span)
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Count {
+        self.count(|reading| reading.counters.of(outcome))
+    }
+
+    fn frames(&self, outcome: Outcome) -> Frames {
+        let passed = outcome.fate() == Fate::Pass;
+        Frames { outcome: outcome.label().to_owned(), passed, count: self.outcome(outcome) }
+    }
+
+    fn knocks(&self) -> KnockCounts {
+        let refused = Refusal::ALL.iter().enumerate().map(|(at, refusal)| Refused {
+            reason: refusal.label().to_owned(),
+            count: self.count(|reading| reading.refused.get(at).copied().unwrap_or(0)),
+        });
+        KnockCounts { admitted: self.count(|reading| reading.admitted), refused: refused.collect() }
+    }
+
+    /// Those who were refused most of late first, then those who were refused most.
+    fn refused_sources(&self) -> Vec<RefusedSource> {
+        let places = self.now.offenders.iter().enumerate().filter(|(_, offender)| offender.samples > 0);
+        let mut sources: Vec<_> = places
+            .filter_map(|(place, offender)| {
+                let reason = Outcome::from_number(offender.outcome)?;
+                let before = self
+                    .before
+                    .offenders
+                    .get(place)
+                    .filter(|before| (before.address, before.outcome) == (offender.address, offender.outcome));
+                let frames = |samples: u32| u64::from(samples) * Offender::FRAMES_A_SAMPLE;
+                let before = before.map_or(0, |before| frames(before.samples));
+                let count = Count::since(frames(offender.samples), before, self.span);
+                Some((offender.address, reason, count))
+            })
+            .collect();
+        sources.sort_by(|(_, _, a), (_, _, b)| b.per_second.total_cmp(&a.per_second).then(b.total.cmp(&a.total)));
+        let sources = sources.into_iter().take(SHOWN);
+        let shown = sources.map(|(address, reason, frames)| RefusedSource {
+            address: Source { address }.address().to_string(),
+            reason: reason.label().to_owned(),
+            frames,
+        });
+        shown.collect()
+    }
+}
+
+/// A mean over less than that says little.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// More would be no glance.
+const SHOWN: usize = 20;
+
+#[cfg(test)]
+mod tests;
