@@ -26,6 +26,15 @@ pub(crate) struct Bed {
     pins: PathBuf,
 }
 
+/// What a daemon is started with, besides its users.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Whether datagrams come by way of sockets, and not of the XDP program.
+    pub(crate) socket: bool,
+    /// More lines of configuration.
+    pub(crate) more: &'static str,
+}
+
 /// A running daemon; dropping it ends it.
 pub(crate) struct Daemon {
     process: Child,
@@ -46,11 +55,11 @@ impl Bed {
     }
 
     /// Writes keys and a configuration with so many users, and starts the daemon.
-    pub(crate) fn start(&self, users: u16) -> Result<Daemon> {
+    pub(crate) fn start(&self, users: u16, terms: Terms) -> Result<Daemon> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
         }
-        let config = self.configure(users)?;
+        let config = self.configure(users, terms)?;
         let log = File::create(self.folder.join("log"))?;
         let mut command = self.street.gateway.command(program("siglatch-user")?);
         let process = command.arg("--config").arg(&config).stderr(log).spawn()?;
@@ -66,7 +75,7 @@ impl Bed {
         Ok(daemon)
     }
 
-    fn configure(&self, users: u16) -> Result<PathBuf> {
+    fn configure(&self, users: u16, terms: Terms) -> Result<PathBuf> {
         let (host, service) = (GATEWAY.v4.to_string(), format!("tcp/{SERVICE}"));
         let mut init = Command::new(program("siglatchctl")?);
         init.args(["init", "--host", &host, "--iface", GATE, "--protect", &service, "--dir"]).arg(&self.folder);
@@ -74,8 +83,19 @@ impl Bed {
         let path = self.folder.join("siglatch.toml");
         let mut text = fs::read_to_string(&path)?;
         let pins = format!("mode = \"xdp\"\npin_dir = \"{}\"", self.pins.display());
-        text = text.replacen("mode = \"xdp\"", &pins, 1);
-        text = text.replacen("wire = \"stamped\"", "wire = \"sealed\"", 1);
+        let interfaces = format!("mode = \"xdp\"\ninterfaces = [\"{GATE}\"]\n");
+        let (before, after) =
+            if terms.socket { (&interfaces[..], "mode = \"socket\"\n") } else { ("mode = \"xdp\"", &pins[..]) };
+        let ports = format!(
+            "port = {}\nwire = \"sealed\"\n\n[[port]]\nport = {}\nwire = \"stamped\"",
+            KNOCKS.port(),
+            STAMPED_KNOCKS.port()
+        );
+        for (before, after) in [(before, after), ("port = 62201\nwire = \"stamped\"", &ports)] {
+            ensure!(text.contains(before), "the template says nothing of {before:?}");
+            text = text.replacen(before, after, 1);
+        }
+        text.push_str(terms.more);
         for id in 1..=users {
             writeln!(text, "\n[user.user-{id}]\nid = {id}\nkey = \"keys/{id}.key\"")?;
             let key = self.folder.join(format!("keys/{id}.key"));
@@ -94,6 +114,11 @@ impl Bed {
         Ok(Writer::new(UserId(1), ActionId(1), key, server_key(&self.server_key_file())?.public().clone()))
     }
 
+    /// What stamps are made with.
+    pub(crate) fn gate_key_file(&self) -> PathBuf {
+        self.folder.join("keys/gate-0.key")
+    }
+
     pub(crate) fn server_key_file(&self) -> PathBuf {
         self.folder.join("server.key")
     }
@@ -104,6 +129,11 @@ impl Bed {
 
     pub(crate) fn pin(&self, map: &str) -> PathBuf {
         self.pins.join(map)
+    }
+
+    /// Bytes that the daemon has said.
+    pub(crate) fn log_bytes(&self) -> Result<u64> {
+        Ok(fs::metadata(self.folder.join("log"))?.len())
     }
 
     /// What the daemon has said.
@@ -128,6 +158,15 @@ impl Drop for Bed {
         let _ = fs::remove_dir_all(&self.pins);
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+impl Terms {
+    /// Takes whatever comes, as fast as it comes: for measurements of everything but that.
+    pub(crate) const WITHOUT_LIMITS: Self = Self {
+        socket: false,
+        more: "\n[limits]\nrate = 0\n\n[lane.unknown]\nbudget = 0\n\n[lane.known]\nbudget = 0\n\n[ban]\nstrikes = \
+               0\nflood = 0\n",
+    };
 }
 
 impl Daemon {
@@ -159,6 +198,7 @@ fn user_key(id: u16) -> [u8; 32] {
 }
 
 pub(crate) const KNOCKS: SocketAddr = SocketAddr::new(IpAddr::V4(GATEWAY.v4), 62201);
+pub(crate) const STAMPED_KNOCKS: SocketAddr = SocketAddr::new(IpAddr::V4(GATEWAY.v4), 62202);
 pub(crate) const PROTECTED: SocketAddr = SocketAddr::new(IpAddr::V4(GATEWAY.v4), SERVICE);
 const SERVICE: u16 = 22;
 /// The neighbour's many addresses: a part of RFC 2544's.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Terms};
 use crate::figures::{Figure, Target};
 use crate::memory::Resident;
 use crate::{knocks, latency, operations};
@@ -10,11 +10,11 @@ use crate::{knocks, latency, operations};
 /// Measures the daemon, and the operations that it is made of.
 pub(crate) fn figures() -> Result<Vec<Figure>> {
     let bed = Bed::build()?;
-    let lonely = bed.start(1)?;
+    let lonely = bed.start(1, Terms::WITHOUT_LIMITS)?;
     let floor = Resident::of(&lonely)?;
     lonely.stop()?;
 
-    let daemon = bed.start(USERS)?;
+    let daemon = bed.start(USERS, Terms::WITHOUT_LIMITS)?;
     let started = Resident::of(&daemon)?;
     let mut figures = latency::figures(&bed, 0, LATENCY_KNOCKS)?;
     knocks::figure(&bed, LATENCY_KNOCKS, KNOCKS, 1)?;

@@ -33,7 +33,7 @@ pub(crate) fn figure(bed: &Bed, first: u32, count: u32, rounds: u32) -> Result<F
             numbers.clone().zip(&letters).map(|(number, letter)| packet(Bed::source(number), letter)).collect();
         let before = bed.grants()?;
         let last = Bed::source(numbers.end - 1);
-        let took = bed.street.outside.within(|| send_all(&packets, last, &bed.pin("candidates")))??;
+        let took = bed.street.outside.within(|| send_all(&packets, last, &bed.pin("lane_unknown")))??;
         thread::sleep(SETTLE);
         let admitted = bed.grants()? - before;
         ensure!(admitted == packets.len(), "{admitted} of {count} knocks were admitted");
