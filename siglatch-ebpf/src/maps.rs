@@ -1,6 +1,7 @@
 //! The maps, and the filter's view of them. Never decides.
 
 use core::hint::black_box;
+use core::mem::offset_of;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_md;
@@ -10,7 +11,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_xdp_
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use siglatch_common::address::Halves;
-use siglatch_common::ban::Ban;
+use siglatch_common::ban::{Ban, Reason};
 use siglatch_common::filter::{Arrival, Host, Word, judge};
 use siglatch_common::frame::{Frame, source_of};
 use siglatch_common::lane::Lane;
@@ -49,11 +50,11 @@ static ALLOWLIST: LpmTrie<Source, u64, 1024> = LpmTrie::new();
 
 /// Banned addresses.
 #[btf_map(name = "blacklist")]
-static BLACKLIST: HashMap<Source, Ban, 1024> = HashMap::new();
+static BLACKLIST: HashMap<Source, ShownBan, 1024> = HashMap::new();
 
 /// Banned networks.
 #[btf_map(name = "blacklist_networks")]
-static BLACKLIST_NETWORKS: LpmTrie<Source, Ban, 1024> = LpmTrie::new();
+static BLACKLIST_NETWORKS: LpmTrie<Source, ShownBan, 1024> = LpmTrie::new();
 
 /// Origins that authenticated lately.
 #[btf_map(name = "known")]
@@ -173,6 +174,35 @@ struct Question {
     key: Prefix<Source>,
 }
 
+/// A [`Ban`] as the maps declare it, so that bpftool shows the reason by its name. Only ever pointed at: an operator may
+/// have written a number that is no reason.
+#[repr(C)]
+struct ShownBan {
+    until: u64,
+    hits: u64,
+    reason: ShownReason,
+    step: u32,
+}
+
+/// A [`Reason`] by its label.
+#[repr(u32)]
+#[expect(non_camel_case_types, dead_code, reason = "bpftool shows these names, and nobody else uses them")]
+enum ShownReason {
+    operator = Reason::Operator.number(),
+    file = Reason::File.number(),
+    unauthentic = Reason::Unauthentic.number(),
+    flood = Reason::Flood.number(),
+}
+
+const _: () = {
+    assert!(size_of::<ShownBan>() == size_of::<Ban>() && align_of::<ShownBan>() == align_of::<Ban>());
+    assert!(offset_of!(ShownBan, until) == offset_of!(Ban, until));
+    assert!(offset_of!(ShownBan, hits) == offset_of!(Ban, hits));
+    assert!(offset_of!(ShownBan, reason) == offset_of!(Ban, reason));
+    assert!(offset_of!(ShownBan, step) == offset_of!(Ban, step));
+    assert!(size_of::<ShownReason>() == size_of::<u32>() && Reason::ALL.len() == 4);
+};
+
 /// A number in a map.
 pub struct MapWord(*mut u64);
 
@@ -265,10 +295,12 @@ impl Host for Kernel<'_> {
     #[inline(always)]
     fn is_banned(&self, source: Halves) -> bool {
         let source = Source::of(source);
-        if BLACKLIST.get_ptr_mut(source).is_some_and(holds_and_hits) {
+        if BLACKLIST.get_ptr_mut(source).is_some_and(|ban| holds_and_hits(ban.cast())) {
             return true;
         }
-        let ban = BLACKLIST_NETWORKS.get(&Question::about(source).key);
+        // SAFETY: the same map, whose definition is pointers, with a value type that any bytes are a value of.
+        let networks = unsafe { &*(&raw const BLACKLIST_NETWORKS).cast::<LpmTrie<Source, Ban, 1024>>() };
+        let ban = networks.get(&Question::about(source).key);
         ban.is_some_and(|ban| holds_and_hits((&raw const *ban).cast_mut()))
     }
 
