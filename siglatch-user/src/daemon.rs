@@ -4,6 +4,8 @@
 //! ```text
 //! rings or sockets ──► Lanes ──► KeyPool (threads) ──► Judge (one thread: gate, nonce store, firewall)
 //!    (one tokio task takes by precedence)  bounded places   also told: firewall changed, stop
+//!                                                           │ never waits: what finds no room is counted
+//!                                                           └──► Warden (one thread: the filter's lists)
 //! ```
 
 mod judge;
@@ -11,27 +13,27 @@ mod owed;
 #[cfg_attr(not(test), expect(dead_code, reason = "nobody asks yet"))]
 mod report;
 mod turns;
+mod warden;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use siglatch_common::lane::PerLane;
 use siglatch_common::layout::PortRule;
-use siglatch_common::outcome::{Counters, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Ingress, Settings};
+use crate::edge::ban_store::BanStore;
+use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::lanes::{Lanes, Queues};
-use crate::edge::lists::Lists as _;
+use crate::edge::lists::Lists;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Filter, KnockSocket};
@@ -41,6 +43,7 @@ use crate::gate::{Gate, still_allowed};
 use crate::keys::Keyring;
 use crate::precedence::Precedence;
 use judge::{Input, Judge};
+use warden::Warden;
 
 /// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
 ///
@@ -62,6 +65,11 @@ pub async fn run(settings: Settings) -> Result<()> {
         policy,
         server_key,
         user_keys,
+        known,
+        allow,
+        ban,
+        blacklist,
+        gate_keys,
         ..
     } = settings;
     let policy = Arc::new(policy);
@@ -95,7 +103,28 @@ pub async fn run(settings: Settings) -> Result<()> {
     let keys = Keyring::new(server_key, user_keys.into_iter().filter_map(enabled), randomness::hmac_key()?);
     let gate = Gate::new(Arc::clone(&policy), nonce_capacity, remembered, &standing, clock::now());
     let (inputs, judged) = channel();
-    let judge = Judge::new(gate, store, wall);
+    let (lists, sockets): (Box<dyn Lists>, _) = match &ingress {
+        Ingress::Xdp(xdp) => (Box::new(Maps::open(&xdp.pin_dir)?), None),
+        Ingress::Socket => {
+            let queues = Arc::new(Queues::default());
+            let filter = Filter::new(measures, Arc::clone(&queues));
+            (Box::new(filter.clone()), Some((filter, queues)))
+        }
+    };
+    // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
+    let (warden, to_warden) = Warden::begin(warden::Parts {
+        lists,
+        store: BanStore::open(&state_dir)?,
+        ban,
+        known,
+        allow,
+        files: BlacklistFiles::new(blacklist),
+        gate_keys,
+        spread: randomness::spread()?,
+        judge: inputs.clone(),
+    })?;
+    let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run())?;
+    let judge = Judge::new(gate, store, wall, to_warden.clone());
     let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
     watch_firewall(watcher, inputs.clone())?;
     let answers = inputs.clone();
@@ -106,31 +135,29 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     let mut tasks = JoinSet::new();
     let precedence = Precedence::new(PerLane::from_fn(|lane| lane_rules.of(lane).share));
-    match (ingress, loaded) {
-        (Ingress::Xdp(xdp), Some(loaded)) => {
+    match (ingress, loaded, sockets) {
+        (Ingress::Xdp(xdp), Some(loaded), _) => {
             let own = network.own_addresses().await?;
             let Attached { shield, candidates, diagnostics, .. } = loaded.attach(&xdp, &own, &network).await?;
             if let Some(diagnostics) = diagnostics {
                 tasks.spawn(async { Ok(diagnostics.run().await?) });
             }
             tasks.spawn(feed(Lanes::Rings(Box::new(candidates)), precedence, Arc::clone(&pool)));
-            tasks.spawn(mind_shield(shield, Maps::open(&xdp.pin_dir)?, network));
+            tasks.spawn(mind_shield(shield, network));
         }
-        (_, _) => {
-            let queues = Arc::new(Queues::default());
-            let filter = Filter::new(measures, Arc::clone(&queues));
+        (_, _, Some((filter, queues))) => {
             for port in &ports {
                 for socket in KnockSocket::open(*port, &filter)? {
                     tasks.spawn(async move { socket.listen().await.context("a knock socket") });
                 }
             }
             tasks.spawn(feed(Lanes::Queues(queues), precedence, Arc::clone(&pool)));
-            tasks.spawn(mind_sockets(filter));
             for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
                 warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
             }
             warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
         }
+        (_, _, None) => bail!("there is no ingress"),
     }
     for port in &ports {
         info!(port = port.port, wire = port.wire.label(), "knock port");
@@ -150,7 +177,13 @@ pub async fn run(settings: Settings) -> Result<()> {
         pool.finish();
     }
     let _ = inputs.send(Input::Stop);
-    tokio::task::spawn_blocking(move || judge.join()).await?.map_err(|_| anyhow::anyhow!("the judge has panicked"))
+    let threads = move || {
+        let judge = judge.join();
+        // What the judge has said last is heard before.
+        to_warden.stop();
+        judge.and(warden.join())
+    };
+    tokio::task::spawn_blocking(threads).await?.map_err(|_| anyhow::anyhow!("a thread has panicked"))
 }
 
 /// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is
@@ -164,48 +197,13 @@ async fn feed(mut lanes: Lanes, mut precedence: Precedence, pool: Arc<KeyPool>) 
     }
 }
 
-/// Keeps the filter's list of this host's addresses true, and tells what it has dropped.
-async fn mind_shield(mut shield: Shield, maps: Maps, mut network: Network) -> Result<()> {
-    let mut told = maps.counters()?;
-    let mut minute = interval_at(Instant::now() + TELLING, TELLING);
+/// Keeps the filter's list of this host's addresses true.
+async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
     loop {
-        tokio::select! {
-            changed = network.changed() => {
-                changed?;
-                let own = network.own_addresses().await?;
-                shield.set_own_addresses(&own)?;
-                debug!(addresses = own.len(), "this host's addresses have changed");
-            }
-            _ = minute.tick() => {
-                let now = maps.counters()?;
-                tell_drops(&now.since(&told));
-                told = now;
-            }
-        }
-    }
-}
-
-/// Tells what the sockets' filter has dropped.
-async fn mind_sockets(filter: Filter) -> Result<()> {
-    let mut told = filter.counters()?;
-    let mut minute = interval_at(Instant::now() + TELLING, TELLING);
-    loop {
-        minute.tick().await;
-        let now = filter.counters()?;
-        tell_drops(&now.since(&told));
-        told = now;
-    }
-}
-
-/// One line, however many there were.
-fn tell_drops(counters: &Counters) {
-    let dropped = Outcome::ALL.into_iter().filter(|outcome| outcome.is_refused());
-    let reasons: Vec<_> = dropped
-        .filter(|outcome| counters.of(*outcome) > 0)
-        .map(|outcome| format!("{}={}", outcome.label(), counters.of(outcome)))
-        .collect();
-    if !reasons.is_empty() {
-        info!(reasons = reasons.join(" "), "datagrams dropped by the filter");
+        network.changed().await?;
+        let own = network.own_addresses().await?;
+        shield.set_own_addresses(&own)?;
+        debug!(addresses = own.len(), "this host's addresses have changed");
     }
 }
 
@@ -251,9 +249,6 @@ fn tell_recovery(recovery: Recovery) {
         }
     }
 }
-
-/// How often totals are told.
-const TELLING: Duration = Duration::from_secs(60);
 
 /// The signals that end the daemon.
 struct Stop {

@@ -35,6 +35,12 @@ impl KnownOrigins {
         Self { rule, until: BTreeMap::new(), by_end: BTreeSet::new() }
     }
 
+    /// How long an origin is known after a knock.
+    #[must_use]
+    pub const fn span(&self) -> Duration {
+        self.rule.span
+    }
+
     /// An authentic knock has come from a source.
     pub fn authentic(&mut self, source: Address, now: Boot) -> Vec<KnownChange> {
         let origin = origin(source);
@@ -63,13 +69,19 @@ impl KnownOrigins {
     }
 
     /// Takes over what stands in the filter's list, in place of what was known so far. The changes are what must not
-    /// stand there.
+    /// stand there: what is over, and what is more than there may be.
     pub fn take_over(&mut self, found: impl IntoIterator<Item = (Address, Boot)>, now: Boot) -> Vec<KnownChange> {
         (self.until, self.by_end) = Default::default();
         for (origin, until) in found {
             self.know(origin, until);
         }
-        self.expire(now)
+        let mut changes = self.expire(now);
+        while self.until.len() > self.rule.capacity as usize
+            && let Some((_, first)) = self.by_end.first().copied()
+        {
+            changes.push(self.forget(first));
+        }
+        changes
     }
 
     /// Forgets those whose time is over.

@@ -1,14 +1,16 @@
 //! The thread that owns gate, nonce store and firewall: it alone admits, and it does what was decided, in order.
 //! Never waits for a key operation or a stranger.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
 use tracing::{debug, error, info, warn};
 
 use super::owed::{Due, Owed};
 use super::turns::Turns;
+use super::warden::{Event, ToWarden};
 use crate::causes::with_causes;
 use crate::edge::clock;
 use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
@@ -23,6 +25,13 @@ pub(super) enum Input {
     Answer(Box<Answer>),
     /// Somebody else has changed the table.
     FirewallChanged(Change),
+    /// The warden asks which of these sources hold a grant.
+    WhoHoldsGrants {
+        /// Some sources.
+        sources: Vec<Address>,
+        /// Where the answer goes; it has room for it.
+        reply: SyncSender<Vec<Address>>,
+    },
     /// Finish.
     Stop,
 }
@@ -33,6 +42,7 @@ pub(super) struct Judge {
     gate: Gate,
     store: NonceStore,
     firewall: Firewall,
+    warden: ToWarden,
     /// When the firewall is to be brought in line with the gate, if it is not.
     repair: Option<Boot>,
     /// What the store must have before the next nonce.
@@ -48,12 +58,13 @@ struct Tally {
 }
 
 impl Judge {
-    pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall) -> Self {
+    pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall, warden: ToWarden) -> Self {
         Self {
             turns: Turns::new(),
             gate,
             store,
             firewall,
+            warden,
             repair: None,
             owed: Owed::default(),
             tally: Tally::default(),
@@ -106,6 +117,12 @@ impl Judge {
                 debug!(?change, "somebody else has changed the firewall");
                 self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
             }
+            Input::WhoHoldsGrants { mut sources, reply } => {
+                let now = clock::boot();
+                sources.retain(|source| self.gate.holds_grant(*source, now));
+                // Fails only if the warden waits no more.
+                let _ = reply.try_send(sources);
+            }
             Input::Stop => return false,
         }
         true
@@ -115,7 +132,14 @@ impl Judge {
         let now = clock::now();
         let source = answer.candidate.source;
         let micros = now.boot.since(Boot::from_nanos(answer.candidate.arrival_ns)).as_micros();
-        match self.gate.judge(answer.opened, source, now) {
+        let verdict = self.gate.judge(answer.opened, source, now);
+        if verdict.vouches_for_source() {
+            self.warden.tell(Event::Authentic(source));
+        } else if let Verdict::Refuse(Refusal::Unauthentic, _) = verdict {
+            let holds_grant = self.gate.holds_grant(source, now.boot);
+            self.warden.tell(Event::Unauthentic { source, holds_grant });
+        }
+        match verdict {
             Verdict::Admit(admission) => {
                 let (user, action) = (self.gate.user_name(admission.user), self.gate.action_name(admission.action));
                 match admission.outcome {
@@ -178,6 +202,9 @@ impl Judge {
     fn open(&mut self, grants: &[Grant]) {
         if grants.is_empty() {
             return;
+        }
+        for source in grants.chunk_by(|a, b| a.key.source == b.key.source).filter_map(|grants| grants.first()) {
+            self.warden.tell(Event::Granted(source.key.source));
         }
         match self.firewall.write(grants, clock::boot()) {
             Ok(()) => {

@@ -33,6 +33,8 @@ pub struct Kept<T> {
     pub said: T,
     /// Whether the machine has started anew since.
     pub rebooted: bool,
+    /// The [`number`](super::lists::Lists::number) of the filter's lists that the bans stood in.
+    pub lists: u64,
     /// The file that made no sense, and where it is now.
     pub damaged: Option<PathBuf>,
 }
@@ -68,14 +70,14 @@ impl BanStore {
         self.read(KNOWN, |said: Known| said.known.into_iter().map(KnownLine::record).collect())
     }
 
-    /// Keeps these bans, and no others.
+    /// Keeps these bans, and no others, and which of the filter's lists they stand in.
     ///
     /// # Errors
     /// [`FileError`]; then those that were kept before still are.
-    pub fn keep_bans(&self, records: &Records) -> Result<(), FileError> {
+    pub fn keep_bans(&self, records: &Records, lists: u64) -> Result<(), FileError> {
         let bans = records.bans.iter().map(BanLine::new).collect();
         let past = records.past.iter().map(PastLine::new).collect();
-        self.write(BANS, &Bans { bans, past })
+        self.write(BANS, lists, &Bans { bans, past })
     }
 
     /// Keeps these known origins, and no others.
@@ -83,7 +85,7 @@ impl BanStore {
     /// # Errors
     /// [`FileError`]; then those that were kept before still are.
     pub fn keep_known(&self, known: &[(Address, Deadline)]) -> Result<(), FileError> {
-        self.write(KNOWN, &Known { known: known.iter().map(KnownLine::new).collect() })
+        self.write(KNOWN, 0, &Known { known: known.iter().map(KnownLine::new).collect() })
     }
 
     fn read<F: DeserializeOwned, T: Default>(
@@ -97,26 +99,26 @@ impl BanStore {
         match File::open(&path) {
             Ok(file) => drop(file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Kept { said: T::default(), rebooted: true, damaged: None });
+                return Ok(Kept { said: T::default(), rebooted: true, lists: 0, damaged: None });
             }
             Err(error) => return Err(failed(error)),
         }
         let whole: Option<Whole<F>> = serde_json::from_slice(&bytes).ok();
         let whole = whole.filter(|whole| whole.version == VERSION && bytes.len() as u64 <= SIZE_MAX);
-        let said = whole.and_then(|whole| Some((sense(whole.said)?, whole.boot)));
-        if let Some((said, boot)) = said {
-            return Ok(Kept { said, rebooted: boot != self.boot || self.boot.is_empty(), damaged: None });
+        let said = whole.and_then(|whole| Some((sense(whole.said)?, whole.boot, whole.lists)));
+        if let Some((said, boot, lists)) = said {
+            return Ok(Kept { said, rebooted: boot != self.boot || self.boot.is_empty(), lists, damaged: None });
         }
         let aside = self.dir.join(format!("{name}.damaged"));
         fs::rename(&path, &aside).map_err(|source| FileError { doing: "set aside", path, source })?;
-        Ok(Kept { said: T::default(), rebooted: true, damaged: Some(aside) })
+        Ok(Kept { said: T::default(), rebooted: true, lists: 0, damaged: Some(aside) })
     }
 
-    fn write(&self, name: &str, said: &impl Serialize) -> Result<(), FileError> {
+    fn write(&self, name: &str, lists: u64, said: &impl Serialize) -> Result<(), FileError> {
         let path = self.dir.join(name);
         // One name, so that whoever is killed here leaves one file at most.
         let new = self.dir.join(format!(".{name}.new"));
-        let whole = Whole { version: VERSION, boot: self.boot.clone(), said };
+        let whole = Whole { version: VERSION, boot: self.boot.clone(), lists, said };
         let written = serde_json::to_vec(&whole).map_err(io::Error::from).and_then(|bytes| {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(&bytes)?;
@@ -134,6 +136,7 @@ struct Whole<T> {
     version: u32,
     /// The run of the kernel that the ends by `CLOCK_BOOTTIME` are of.
     boot: String,
+    lists: u64,
     #[serde(flatten)]
     said: T,
 }
@@ -287,22 +290,22 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back_to_the_nanosecond() {
         let (_folder, store) = store();
-        assert_eq!(store.bans().unwrap(), Kept { said: Records::default(), rebooted: true, damaged: None });
+        assert_eq!(store.bans().unwrap(), Kept { said: Records::default(), rebooted: true, lists: 0, damaged: None });
         for records in [records(), Records::default(), records()] {
-            store.keep_bans(&records).unwrap();
-            assert_eq!(store.bans().unwrap(), Kept { said: records, rebooted: false, damaged: None });
+            store.keep_bans(&records, 7).unwrap();
+            assert_eq!(store.bans().unwrap(), Kept { said: records, rebooted: false, lists: 7, damaged: None });
         }
         let known = vec![("2001:db8:1:2::", 7), ("192.0.2.9", 8)];
         let known: Vec<_> =
             known.into_iter().map(|(text, at)| (address(text).unwrap(), deadline(at, at + 1))).collect();
         store.keep_known(&known).unwrap();
-        assert_eq!(store.known().unwrap(), Kept { said: known, rebooted: false, damaged: None });
+        assert_eq!(store.known().unwrap(), Kept { said: known, rebooted: false, lists: 0, damaged: None });
     }
 
     #[test]
     fn another_run_of_the_kernel_is_noticed() {
         let (_folder, mut store) = store();
-        store.keep_bans(&records()).unwrap();
+        store.keep_bans(&records(), 7).unwrap();
         store.boot = "another".to_owned();
         assert!(store.bans().unwrap().rebooted);
     }
@@ -310,8 +313,8 @@ mod tests {
     #[test]
     fn nobody_else_reads_it_and_no_other_file_stays() {
         let (_folder, store) = store();
-        store.keep_bans(&records()).unwrap();
-        store.keep_bans(&records()).unwrap();
+        store.keep_bans(&records(), 7).unwrap();
+        store.keep_bans(&records(), 7).unwrap();
         let metadata = fs::metadata(store.dir.join(BANS)).unwrap();
         assert_eq!((metadata.mode() & 0o7777, fs::metadata(&store.dir).unwrap().mode() & 0o7777), (0o600, 0o700));
         assert_eq!(fs::read_dir(&store.dir).unwrap().count(), 1);
@@ -320,17 +323,17 @@ mod tests {
     #[test]
     fn what_a_kill_left_half_written_does_not_count() {
         let (_folder, store) = store();
-        store.keep_bans(&records()).unwrap();
+        store.keep_bans(&records(), 7).unwrap();
         fs::write(store.dir.join(".bans.json.new"), "{\"version\":1,\"bo").unwrap();
         assert_eq!(store.bans().unwrap().said, records());
-        store.keep_bans(&Records::default()).unwrap();
+        store.keep_bans(&Records::default(), 7).unwrap();
         assert_eq!(store.bans().unwrap().said, Records::default());
     }
 
     #[test]
     fn a_file_that_makes_no_sense_is_set_aside() {
         let (_folder, store) = store();
-        store.keep_bans(&records()).unwrap();
+        store.keep_bans(&records(), 7).unwrap();
         let path = store.dir.join(BANS);
         let sound = fs::read_to_string(&path).unwrap();
         let cut = (0..sound.len()).filter(|end| sound.is_char_boundary(*end)).map(|end| sound[..end].to_owned());

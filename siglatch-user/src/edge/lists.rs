@@ -72,6 +72,13 @@ pub trait Lists: Send {
     /// If the kernel does not let it be read.
     fn counters(&self) -> Result<Counters, ListError>;
 
+    /// Which lists of bans they are: the same number, until the machine starts anew, as long as they are the same; 0 if
+    /// they end with the process.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    fn number(&self) -> Result<u64, ListError>;
+
     /// What each list has room for, and what it costs.
     ///
     /// # Errors

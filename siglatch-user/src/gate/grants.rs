@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
 
 use super::permit::Opening;
 use super::{Grant, GrantKey, Refusal};
+use crate::policy::{Protocol, Service};
 
 /// The grants that hold.
 #[derive(Debug, Default)]
@@ -86,6 +88,13 @@ impl Grants {
         live.map(|(key, held)| Grant { key: *key, ttl: left(held), label: held.label.clone() }).collect()
     }
 
+    /// Whether somebody holds a grant of whatever service now.
+    pub(super) fn is_held_by(&self, source: Address, now: Boot) -> bool {
+        let first = GrantKey { source, service: Service { protocol: Protocol::Tcp, port: 0 } };
+        let held = self.held.range(first..).take_while(|(key, _)| key.source == source);
+        held.into_iter().any(|(_, held)| held.until > now)
+    }
+
     pub(super) fn next_expiry(&self) -> Option<Boot> {
         self.by_end.first().map(|(until, _)| *until)
     }
@@ -111,5 +120,26 @@ impl Grants {
         }
         self.by_end.insert((until, key));
         Some(Change { key, before })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_grant_is_held_by_its_source_until_its_end() {
+        let (holder, other) = (Address::v4([192, 0, 2, 7]), Address::v4([192, 0, 2, 8]));
+        let grant = |source, port, secs| Grant {
+            key: GrantKey { source, service: Service { protocol: Protocol::Udp, port } },
+            ttl: Duration::from_secs(secs),
+            label: "alice ssh".to_owned(),
+        };
+        let at = |secs: u64| Boot::from_nanos(secs * 1_000_000_000);
+        let mut grants = Grants::default();
+        grants.take_over(&[grant(holder, 1, 10), grant(holder, 65_535, 20)], at(0));
+        assert!(grants.is_held_by(holder, at(19)) && !grants.is_held_by(holder, at(20)));
+        assert!(!grants.is_held_by(other, at(1)) && !grants.is_held_by(Address::v4([192, 0, 2, 6]), at(1)));
     }
 }

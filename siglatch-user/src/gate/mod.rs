@@ -131,6 +131,12 @@ impl Gate {
         self.grants.live(now)
     }
 
+    /// Whether somebody holds a grant.
+    #[must_use]
+    pub fn holds_grant(&self, source: Address, now: Boot) -> bool {
+        self.grants.is_held_by(source, now)
+    }
+
     /// The user's name, for logs.
     #[must_use]
     pub fn user_name(&self, user: UserId) -> &str {

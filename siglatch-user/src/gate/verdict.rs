@@ -17,6 +17,30 @@ pub enum Verdict {
     Refuse(Refusal, Option<UserId>),
 }
 
+impl Verdict {
+    /// Whether a user must be where the datagram says to come from: it is authentic, it was never seen before, and
+    /// nothing speaks against the place. A replay or a stale copy can come from whoever took it off the wire, and so can
+    /// a fresh knock from where its user does not knock from.
+    #[must_use]
+    pub const fn vouches_for_source(&self) -> bool {
+        match self {
+            Self::Admit(_) => true,
+            Self::Refuse(refusal, _) => match refusal {
+                Refusal::OutOfOrder | Refusal::UnknownAction | Refusal::NotAllowed | Refusal::BadPayload => true,
+                Refusal::Unauthentic
+                | Refusal::Stale
+                | Refusal::Replay
+                | Refusal::Overloaded
+                | Refusal::UserExpired
+                | Refusal::UserNetwork
+                | Refusal::ActionNetwork
+                | Refusal::SourceMissing
+                | Refusal::SourceMismatch => false,
+            },
+        }
+    }
+}
+
 /// A knock that was admitted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Admission {
@@ -108,4 +132,22 @@ pub enum Effect {
     Forget(Wall),
     /// Open or extend these.
     Open(Vec<Grant>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_a_knock_off_the_wire_is_not_vouched_for_by_it() {
+        let vouches = |refusal| Verdict::Refuse(refusal, Some(UserId(1))).vouches_for_source();
+        // The same datagram again, late, under another address than it names, or from where its user never is.
+        for refusal in [Refusal::Replay, Refusal::Stale, Refusal::SourceMismatch, Refusal::UserNetwork] {
+            assert!(!vouches(refusal), "{}", refusal.label());
+        }
+        assert!(!vouches(Refusal::Unauthentic) && !vouches(Refusal::UserExpired));
+        assert!(vouches(Refusal::OutOfOrder) && vouches(Refusal::BadPayload));
+        let admission = Admission { user: UserId(1), action: ActionId(1), outcome: Outcome::Done };
+        assert!(Verdict::Admit(admission).vouches_for_source());
+    }
 }

@@ -132,6 +132,10 @@ impl Lists for Filter {
         Ok(self.tables().counters())
     }
 
+    fn number(&self) -> Result<u64, ListError> {
+        Ok(0)
+    }
+
     fn sizes(&self) -> Result<Vec<Size>, ListError> {
         let tables = self.tables();
         let Measures { bans, known, .. } = tables.measures;

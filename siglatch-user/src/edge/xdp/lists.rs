@@ -68,11 +68,11 @@ impl Lists for Maps {
     }
 
     fn lift_ban(&mut self, network: Network) -> Result<(), ListError> {
-        let (list, lifted) = match network.as_single() {
-            Some(address) => (BLACKLIST, self.blacklist.remove(&source(address))),
-            None => (NETWORKS, self.networks.remove(&prefix(network))),
-        };
-        if_there(lifted).map_err(error(list))
+        if let Some(address) = network.as_single() {
+            if_there(self.blacklist.remove(&source(address))).map_err(error(BLACKLIST))?;
+        }
+        // Somebody may have put a single address there by hand.
+        if_there(self.networks.remove(&prefix(network))).map_err(error(NETWORKS))
     }
 
     fn known(&self) -> Result<Vec<(Address, Known)>, ListError> {
@@ -115,6 +115,14 @@ impl Lists for Maps {
     fn counters(&self) -> Result<Counters, ListError> {
         let per_cpu = self.counters.get(&0, 0).map_err(error(COUNTERS))?;
         Ok(Counters::sum(&per_cpu))
+    }
+
+    fn number(&self) -> Result<u64, ListError> {
+        let number = |list| {
+            let data = MapData::from_pin(self.pins.map(list)).map_err(error(list))?;
+            data.info().map(|info| info.id()).map_err(error(list))
+        };
+        Ok(u64::from(number(BLACKLIST)?) << 32 | u64::from(number(NETWORKS)?))
     }
 
     fn sizes(&self) -> Result<Vec<Size>, ListError> {
