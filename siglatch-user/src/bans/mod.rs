@@ -188,9 +188,7 @@ impl Bans {
         let entry = entry(network, &held, now);
         let replaced = self.hold(network, held).is_some();
         self.effects.push(Effect::Keep(Urgency::Now));
-        let note = holds_for_v4_too(network)
-            .then(|| "the network is so wide that it takes in every IPv4 address as well".to_owned());
-        Ok(Banned { entry, replaced, note })
+        Ok(Banned { entry, replaced, note: None })
     }
 
     /// Lifts a ban because the operator says so, and forgets the earlier ones with it.
@@ -362,10 +360,4 @@ fn entry(network: Network, held: &Held, now: Now) -> BanEntry {
         hits: held.hits,
         comment: held.comment.clone(),
     }
-}
-
-/// The filter's lists hold IPv4 addresses as `::ffff:a.b.c.d`: an IPv6 network around all of those takes them in.
-fn holds_for_v4_too(network: Network) -> bool {
-    let v4 = Network::with_bits(Address::v4([0; 4]), network.bits());
-    !network.is_v4() && network.bits() < 96 && v4 == network
 }

@@ -56,11 +56,10 @@ impl Bans {
     /// Begins with what stands in the filter's lists. They are the earlier daemon's if they have `survived`: then what
     /// lacks there was lifted by hand. Otherwise they are new, and what ought to stand there is set.
     pub fn begin(&mut self, mut found: Vec<(Network, Ban)>, survived: bool, now: Now) -> Vec<Change> {
-        if survived {
-            for (network, ban) in &found {
-                self.take_over(*network, ban, now);
-            }
-        } else {
+        for (network, ban) in &found {
+            self.take_over(*network, ban, now);
+        }
+        if !survived {
             let set: Vec<_> = self.table.iter().map(|(network, held)| (network, held.ban())).collect();
             self.effects.extend(set.iter().map(|(network, ban)| Effect::Set(*network, *ban)));
             // Before whatever else there is: of two bans of one network the first counts.

@@ -19,7 +19,7 @@ use siglatch_common::units::{Boot, Now};
 use tracing::{debug, info, warn};
 
 use super::judge::Input;
-use crate::bans::{Bans, Deadline, Effect, KnownChange, KnownOrigins, Urgency};
+use crate::bans::{Bans, Deadline, Effect, KnownChange, KnownOrigins, Sentence, Urgency};
 use crate::config::{BanRule, KnownRule};
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
@@ -198,10 +198,11 @@ impl Warden {
         }
         let survived = !kept.rebooted && self.number != 0 && kept.lists == self.number;
         self.bans.restore(kept.said, kept.rebooted, now);
-        for change in self.bans.begin(self.lists.bans()?, survived, now) {
+        let changes = self.bans.begin(self.lists.bans()?, survived, now);
+        self.carry_out(now);
+        for change in changes {
             self.news.changed_by_hand(change, now.boot);
         }
-        self.carry_out(now);
         let files = self.files.look();
         let turn = self.bans.set_listed(self.files.listed(), now);
         tell_files(&files, Some(turn));
@@ -238,9 +239,8 @@ impl Warden {
         match event {
             Event::Unauthentic { source, holds_grant } => {
                 let is_protected = holds_grant || self.is_protected(source, now.boot);
-                if let Some(sentence) = self.bans.strike(source, is_protected, now) {
-                    self.news.banned(&sentence);
-                }
+                let sentence = self.bans.strike(source, is_protected, now);
+                self.punish(sentence, now);
             }
             Event::Authentic(source) => {
                 let changes = self.known.authentic(source, now.boot);
@@ -250,12 +250,20 @@ impl Warden {
             Event::Granted(source) => self.acquit(source, now),
             Event::Stop => return false,
         }
-        self.carry_out(now);
         true
     }
 
+    fn punish(&mut self, sentence: Option<Sentence>, now: Now) {
+        self.carry_out(now);
+        if let Some(sentence) = sentence {
+            self.news.banned(&sentence);
+        }
+    }
+
     fn acquit(&mut self, source: Address, now: Now) {
-        if self.bans.authentic(source, now) {
+        let is_lifted = self.bans.authentic(source, now);
+        self.carry_out(now);
+        if is_lifted {
             info!(%source, "ban lifted: an authentic knock came from there");
         }
     }
@@ -326,7 +334,9 @@ impl Warden {
             self.due.minute = now.boot.after(MINUTE);
             self.tell_minute(now);
         }
-        self.carry_out(now);
+        if self.due.keep.is_some_and(|due| due <= now.boot) {
+            self.keep(now);
+        }
         if self.due.keep_known.is_some_and(|due| due <= now.boot) {
             self.keep_known(now);
         }
@@ -363,13 +373,14 @@ impl Warden {
         self.due.poll = now.boot.after(POLLING.max(took * POLLING_LOAD));
         match found {
             Ok(found) => {
-                for change in self.bans.reconcile(found, now) {
+                let changes = self.bans.reconcile(found, now);
+                self.carry_out(now);
+                for change in changes {
                     self.news.changed_by_hand(change, now.boot);
                 }
             }
             Err(error) => self.news.list_failed(&error),
         }
-        self.carry_out(now);
     }
 
     /// Bans whoever has sent far more than the rate allows since this was asked last.
@@ -392,9 +403,8 @@ impl Warden {
             return debug!("nobody said who holds grants: no ban for a flood this time");
         };
         for Share { source, frames, .. } in floods {
-            if let Some(sentence) = self.bans.flood(source, frames, holders.contains(&source), now) {
-                self.news.banned(&sentence);
-            }
+            let sentence = self.bans.flood(source, frames, holders.contains(&source), now);
+            self.punish(sentence, now);
         }
     }
 
