@@ -10,7 +10,6 @@
 
 mod judge;
 mod owed;
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody asks yet"))]
 mod report;
 mod turns;
 mod warden;
@@ -26,7 +25,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+use crate::admin;
 use crate::config::{self, Ingress, Settings};
+use crate::edge::admin::{AdminSocket, Bounds};
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
@@ -37,12 +38,13 @@ use crate::edge::lists::Lists;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Filter, KnockSocket};
-use crate::edge::xdp::{self, Attached, Maps, Shield};
+use crate::edge::xdp::{self, Attached, Maps, Mode, Shield};
 use crate::edge::{clock, randomness};
 use crate::gate::{Gate, still_allowed};
 use crate::keys::Keyring;
 use crate::precedence::Precedence;
 use judge::{Input, Judge};
+use report::{Constants, Report, Tallies};
 use warden::Warden;
 
 /// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
@@ -70,8 +72,10 @@ pub async fn run(settings: Settings) -> Result<()> {
         ban,
         blacklist,
         gate_keys,
+        admin_socket,
         ..
     } = settings;
+    let started = clock::boot();
     let policy = Arc::new(policy);
     let network = Network::open()?;
     let loaded = match &ingress {
@@ -86,6 +90,7 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     // From here on the other daemon, if there is one, is gone; what arrives waits in the ring.
     let _instance = Instance::take_over(&state_dir)?;
+    let operators = AdminSocket::bind(&admin_socket)?;
     let (store, remembered, recovery) = NonceStore::open(&state_dir, policy.max_skew(), clock::now())?;
     tell_recovery(recovery);
     let (mut wall, mut standing) = Firewall::open(&firewall, &knock_ports, clock::boot())?;
@@ -123,27 +128,31 @@ pub async fn run(settings: Settings) -> Result<()> {
         spread: randomness::spread()?,
         judge: inputs.clone(),
     })?;
-    let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run())?;
-    let judge = Judge::new(gate, store, wall, to_warden.clone());
+    let tallies = Arc::new(Tallies::default());
+    let judge = Judge::new(gate, store, wall, to_warden.clone(), Arc::clone(&tallies));
     let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
     watch_firewall(watcher, inputs.clone())?;
-    let answers = inputs.clone();
+    let (answers, operations) = (inputs.clone(), Arc::clone(&tallies));
     let pool = Arc::new(KeyPool::start(&Arc::new(keys), key_threads, move |answer| {
+        operations.operation(answer.candidate.lane());
         // Fails only when the judge has stopped, and then nothing is admitted any more.
         let _ = answers.send(Input::Answer(Box::new(answer)));
     })?);
 
     let mut tasks = JoinSet::new();
     let precedence = Precedence::new(PerLane::from_fn(|lane| lane_rules.of(lane).share));
-    match (ingress, loaded, sockets) {
+    let (lanes, ingress, interfaces) = match (ingress, loaded, sockets) {
         (Ingress::Xdp(xdp), Some(loaded), _) => {
             let own = network.own_addresses().await?;
-            let Attached { shield, candidates, diagnostics, .. } = loaded.attach(&xdp, &own, &network).await?;
+            let Attached { shield, candidates, diagnostics, interfaces, program } =
+                loaded.attach(&xdp, &own, &network).await?;
             if let Some(diagnostics) = diagnostics {
                 tasks.spawn(async { Ok(diagnostics.run().await?) });
             }
-            tasks.spawn(feed(Lanes::Rings(Box::new(candidates)), precedence, Arc::clone(&pool)));
             tasks.spawn(mind_shield(shield, network));
+            let at = |(name, mode): (String, Mode)| admin::Interface { name, mode: mode.label().to_owned(), program };
+            let interfaces = interfaces.into_iter().map(at).collect();
+            (Lanes::Rings(Box::new(candidates)), admin::Ingress::Xdp, interfaces)
         }
         (_, _, Some((filter, queues))) => {
             for port in &ports {
@@ -151,14 +160,24 @@ pub async fn run(settings: Settings) -> Result<()> {
                     tasks.spawn(async move { socket.listen().await.context("a knock socket") });
                 }
             }
-            tasks.spawn(feed(Lanes::Queues(queues), precedence, Arc::clone(&pool)));
             for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
                 warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
             }
             warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
+            (Lanes::Queues(queues), admin::Ingress::Socket, Vec::new())
         }
         (_, _, None) => bail!("there is no ingress"),
-    }
+    };
+    let depths = lanes.depths();
+    tasks.spawn(feed(lanes, precedence, Arc::clone(&pool)));
+    let report = Report::new(
+        Constants { started, ingress, interfaces, ports: ports.iter().map(port_status).collect(), lanes: lane_rules },
+        tallies,
+        move || depths.waiting(),
+    );
+    let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report))?;
+    let desk = to_warden.clone();
+    tasks.spawn(async move { operators.serve(Bounds::default(), move |asked| desk.ask(asked)).await });
     for port in &ports {
         info!(port = port.port, wire = port.wire.label(), "knock port");
     }
@@ -195,6 +214,10 @@ async fn feed(mut lanes: Lanes, mut precedence: Precedence, pool: Arc<KeyPool>) 
         let candidate = lanes.next(&mut precedence).await.context("the lanes")?;
         pool.submit(candidate, place);
     }
+}
+
+fn port_status(port: &config::KnockPort) -> admin::Port {
+    admin::Port { port: port.port, wire: port.wire.label().to_owned() }
 }
 
 /// Keeps the filter's list of this host's addresses true.

@@ -36,8 +36,6 @@ pub struct Status {
     pub grants: u64,
     /// What became of knocks.
     pub knocks: KnockCounts,
-    /// What the daemon could not do for lack of room or time, by name; left out where it is nothing.
-    pub lost: Vec<(String, u64)>,
 }
 
 /// Where datagrams come in.

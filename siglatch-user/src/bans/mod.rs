@@ -282,6 +282,12 @@ impl Bans {
         held.map(move |(network, held)| entry(network, held, now))
     }
 
+    /// How many bans of one address stand.
+    #[must_use]
+    pub const fn addresses(&self) -> usize {
+        self.table.single()
+    }
+
     /// How many bans stand.
     #[must_use]
     pub fn len(&self) -> usize {

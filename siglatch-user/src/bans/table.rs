@@ -62,6 +62,11 @@ impl Table {
         Some(held)
     }
 
+    /// How many there are of one address.
+    pub(super) const fn single(&self) -> usize {
+        self.single
+    }
+
     /// Notes how many frames a ban has dropped.
     pub(super) fn set_hits(&mut self, network: Network, hits: u64) {
         if let Some(held) = self.held.get_mut(&network) {

@@ -35,7 +35,6 @@ fn text(status: &Status) -> String {
     parts.extend(knocks(status));
     parts.extend(refused(status));
     parts.push(lists(status));
-    parts.extend(lost(status));
     parts.join("\n")
 }
 
@@ -154,14 +153,6 @@ fn lists(status: &Status) -> String {
     table.text()
 }
 
-fn lost(status: &Status) -> Option<String> {
-    let mut table = Table::new([("LOST FOR LACK OF ROOM", Side::Left), ("TOTAL", Side::Right)]);
-    for (name, count) in &status.lost {
-        table.push([name.clone(), show::grouped(*count)]);
-    }
-    (!table.is_empty()).then(|| table.text())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -241,7 +232,6 @@ pub(super) mod tests {
                     Refused { reason: "replay".to_owned(), count: count(0, 0.0) },
                 ],
             },
-            lost: vec![],
         }
     }
 
@@ -286,6 +276,6 @@ all                             12.3 MiB
         let status = Status { ingress: Ingress::Socket, ..Status::default() };
         let text = text(&status);
         assert!(text.contains("plain sockets, no XDP") && text.contains("no frames yet"), "{text}");
-        assert!(!text.contains("REFUSED MOST") && !text.contains("KNOCKS") && !text.contains("LOST"), "{text}");
+        assert!(!text.contains("REFUSED MOST") && !text.contains("KNOCKS"), "{text}");
     }
 }

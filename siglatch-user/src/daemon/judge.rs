@@ -1,6 +1,7 @@
 //! The thread that owns gate, nonce store and firewall: it alone admits, and it does what was decided, in order.
 //! Never waits for a key operation or a stranger.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use siglatch_common::units::Boot;
 use tracing::{debug, error, info, warn};
 
 use super::owed::{Due, Owed};
+use super::report::Tallies;
 use super::turns::Turns;
 use super::warden::{Event, ToWarden};
 use crate::causes::with_causes;
@@ -43,6 +45,7 @@ pub(super) struct Judge {
     store: NonceStore,
     firewall: Firewall,
     warden: ToWarden,
+    tallies: Arc<Tallies>,
     /// When the firewall is to be brought in line with the gate, if it is not.
     repair: Option<Boot>,
     /// What the store must have before the next nonce.
@@ -58,13 +61,20 @@ struct Tally {
 }
 
 impl Judge {
-    pub(super) fn new(gate: Gate, store: NonceStore, firewall: Firewall, warden: ToWarden) -> Self {
+    pub(super) fn new(
+        gate: Gate,
+        store: NonceStore,
+        firewall: Firewall,
+        warden: ToWarden,
+        tallies: Arc<Tallies>,
+    ) -> Self {
         Self {
             turns: Turns::new(),
             gate,
             store,
             firewall,
             warden,
+            tallies,
             repair: None,
             owed: Owed::default(),
             tally: Tally::default(),
@@ -74,6 +84,7 @@ impl Judge {
     /// Judges until told to stop.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) {
         loop {
+            self.tallies.set_grants(self.gate.grants());
             let first = match self.wait() {
                 Some(span) => inputs.recv_timeout(span),
                 None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -141,6 +152,7 @@ impl Judge {
         }
         match verdict {
             Verdict::Admit(admission) => {
+                self.tallies.admitted();
                 let (user, action) = (self.gate.user_name(admission.user), self.gate.action_name(admission.action));
                 match admission.outcome {
                     Outcome::Done => debug!(%source, user, action, micros, "knock admitted"),
@@ -148,6 +160,7 @@ impl Judge {
                 }
             }
             Verdict::Refuse(refusal, user) => {
+                self.tallies.refused(refusal);
                 self.tally.count(refusal, now.boot);
                 let user = user.map_or("", |user| self.gate.user_name(user));
                 debug!(%source, user, reason = refusal.label(), micros, "knock refused");

@@ -16,7 +16,8 @@ use crate::admin::{
     Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Refused, RefusedSource, Status,
 };
 use crate::config::LaneRule;
-use crate::edge::lists::{ListError, Lists};
+use crate::edge::lanes::Queues;
+use crate::edge::lists::{ListError, Lists, Size};
 use crate::edge::xdp::Gauge;
 use crate::gate::Refusal;
 
@@ -29,12 +30,10 @@ pub(super) struct Constants {
     pub(super) interfaces: Vec<Interface>,
     pub(super) ports: Vec<Port>,
     pub(super) lanes: PerLane<LaneRule>,
-    /// Datagrams that can wait in a lane.
-    pub(super) room: u64,
 }
 
 /// What the warden holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Holding {
     /// Banned addresses.
     pub(super) addresses: usize,
@@ -44,8 +43,6 @@ pub(super) struct Holding {
     pub(super) known: usize,
     /// Allowed networks.
     pub(super) allowed: usize,
-    /// What was not done for lack of room, by name.
-    pub(super) lost: Vec<(&'static str, u64)>,
 }
 
 /// What other threads count, without waiting for one another.
@@ -80,8 +77,10 @@ struct Reading {
 
 impl Tallies {
     /// The private key was used for a datagram of a lane.
-    pub(super) fn operation(&self, lane: Lane) {
-        self.operations.of(lane).fetch_add(1, Ordering::Relaxed);
+    pub(super) fn operation(&self, lane: Option<Lane>) {
+        if let Some(lane) = lane {
+            self.operations.of(lane).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A knock was admitted.
@@ -116,7 +115,7 @@ impl Report {
     /// # Errors
     /// If the kernel does not let a list be read.
     pub(super) fn note(&mut self, lists: &dyn Lists, now: Boot) -> Result<(), ListError> {
-        if self.latest.as_ref().is_some_and(|latest| now.since(latest.at) < SHORTEST) {
+        if self.latest.as_ref().is_some_and(|latest| now.since(latest.at) < APART) {
             return Ok(());
         }
         let reading = self.reading(lists, now)?;
@@ -128,7 +127,7 @@ impl Report {
     ///
     /// # Errors
     /// If the kernel does not let a list be read.
-    pub(super) fn status(&mut self, lists: &dyn Lists, holding: &Holding, now: Boot) -> Result<Status, ListError> {
+    pub(super) fn status(&mut self, lists: &dyn Lists, holding: Holding, now: Boot) -> Result<Status, ListError> {
         let reading = self.reading(lists, now)?;
         let marks = [self.latest.as_ref(), self.earlier.as_ref()].into_iter().flatten();
         let before = marks.into_iter().find(|mark| now.since(mark.at) >= SHORTEST);
@@ -137,9 +136,13 @@ impl Report {
         let sizes = lists.sizes()?;
         let Constants { started, ingress, interfaces, ports, .. } = &self.constants;
         let waiting = (self.waiting)();
-        let lane = |lane: Lane| self.lane(lane, *waiting.of(lane), &rates);
+        let lane = |lane: Lane| LaneStatus {
+            waiting: *waiting.of(lane) as u64,
+            room: room(lane, &sizes),
+            ..self.lane(lane, &rates)
+        };
         let each = sizes.iter().map(|size| {
-            let used = self.used(size.list, holding, &waiting);
+            let used = used(size.list, holding, &waiting);
             ListStatus { name: size.list.to_owned(), used, room: size.room, bytes: size.bytes }
         });
         let status = Status {
@@ -157,17 +160,11 @@ impl Report {
             known: holding.known as u64,
             grants: self.tallies.grants.load(Ordering::Relaxed),
             knocks: rates.knocks(),
-            lost: holding
-                .lost
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(name, n)| ((*name).to_owned(), *n))
-                .collect(),
         };
         Ok(status)
     }
 
-    fn lane(&self, lane: Lane, waiting: usize, rates: &Rates<'_>) -> LaneStatus {
+    fn lane(&self, lane: Lane, rates: &Rates<'_>) -> LaneStatus {
         let rule = self.constants.lanes.of(lane);
         LaneStatus {
             lane: lane.label().to_owned(),
@@ -176,26 +173,9 @@ impl Report {
             submitted: rates.outcome(Outcome::submitted(lane)),
             over_budget: rates.outcome(Outcome::over_budget(lane)),
             ring_full: rates.outcome(Outcome::ring_full(lane)),
-            waiting: waiting as u64,
-            room: self.constants.room,
             operations: rates.count(|reading| *reading.operations.of(lane)),
+            ..LaneStatus::default()
         }
-    }
-
-    /// How many entries a list has, if that is known without going through it.
-    fn used(&self, list: &str, holding: &Holding, waiting: &PerLane<usize>) -> Option<u64> {
-        let used = match list {
-            "blacklist" => holding.addresses,
-            "blacklist_networks" => holding.networks,
-            "known" => holding.known,
-            "allowlist" => holding.allowed,
-            // A ring's room is in bytes.
-            "lane_stamped" => waiting.stamped * Gauge::RECORD,
-            "lane_known" => waiting.known * Gauge::RECORD,
-            "lane_unknown" => waiting.unknown * Gauge::RECORD,
-            _ => return None,
-        };
-        Some(used as u64)
     }
 
     fn reading(&self, lists: &dyn Lists, now: Boot) -> Result<Reading, ListError> {
@@ -279,8 +259,34 @@ impl Rates<'_> {
     }
 }
 
+/// How many entries a list has, if that is known without going through it.
+fn used(list: &str, holding: Holding, waiting: &PerLane<usize>) -> Option<u64> {
+    let used = match list {
+        "blacklist" => holding.addresses,
+        "blacklist_networks" => holding.networks,
+        "known" => holding.known,
+        "allowlist" => holding.allowed,
+        // A ring's room is in bytes.
+        "lane_stamped" => waiting.stamped * Gauge::RECORD,
+        "lane_known" => waiting.known * Gauge::RECORD,
+        "lane_unknown" => waiting.unknown * Gauge::RECORD,
+        _ => return None,
+    };
+    Some(used as u64)
+}
+
+/// Datagrams that can wait in a lane: in its ring, or in a queue of this process.
+fn room(lane: Lane, sizes: &[Size]) -> u64 {
+    let name = format!("lane_{}", lane.label());
+    let ring = sizes.iter().find(|size| size.list == name);
+    ring.map_or(Queues::ROOM as u64, |ring| ring.room / Gauge::RECORD as u64)
+}
+
 /// A mean over less than that says little.
 const SHORTEST: Duration = Duration::from_millis(500);
+
+/// Readings that are taken down are so far apart at least.
+const APART: Duration = Duration::from_secs(1);
 
 /// More would be no glance.
 const SHOWN: usize = 20;

@@ -1,6 +1,7 @@
 //! The thread that owns the filter's lists: bans, known origins, allowed networks, stamp keys. It keeps them as they
 //! ought to be, and follows what operators do to them. Never admits anybody; the judge never waits for it.
 
+mod desk;
 mod news;
 mod samples;
 
@@ -19,8 +20,10 @@ use siglatch_common::units::{Boot, Now};
 use tracing::{debug, info, warn};
 
 use super::judge::Input;
+use super::report::Report;
 use crate::bans::{Bans, Deadline, Effect, KnownChange, KnownOrigins, Sentence, Urgency};
 use crate::config::{BanRule, KnownRule};
+use crate::edge::admin::Asked;
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::clock;
@@ -43,6 +46,8 @@ pub(super) enum Event {
     Authentic(Address),
     /// Somebody was granted something.
     Granted(Address),
+    /// An operator asks something.
+    Asked(Box<Asked>),
     /// Finish.
     Stop,
 }
@@ -112,6 +117,11 @@ impl ToWarden {
         }
     }
 
+    /// Hands on what an operator asks; without room, it is dropped, and the operator hears that.
+    pub(super) fn ask(&self, asked: Asked) {
+        let _ = self.events.try_send(Event::Asked(Box::new(asked)));
+    }
+
     /// Has it finish, after what it was told before.
     pub(super) fn stop(&self) {
         // Fails only if it has finished already.
@@ -162,14 +172,14 @@ impl Warden {
         Ok((warden, to_warden))
     }
 
-    /// Keeps the lists in order until told to stop.
-    pub(super) fn run(mut self) {
+    /// Keeps the lists in order, and answers operators, until told to stop.
+    pub(super) fn run(mut self, mut report: Report) {
         loop {
             let first = self.events.recv_timeout(self.due.next().since(clock::boot()));
             let more = match first {
                 Ok(first) => {
                     let rest: Vec<_> = self.events.try_iter().take(BATCH - 1).collect();
-                    std::iter::once(first).chain(rest).all(|event| self.take(event))
+                    std::iter::once(first).chain(rest).all(|event| self.take(event, &mut report))
                 }
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => false,
@@ -178,6 +188,9 @@ impl Warden {
                 break;
             }
             self.keep_time();
+            if let Err(error) = report.note(&*self.lists, clock::boot()) {
+                self.news.list_failed(&error);
+            }
         }
         let now = clock::now();
         if self.due.keep.is_some() {
@@ -234,7 +247,7 @@ impl Warden {
     }
 
     /// Takes one event; false if it was the last.
-    fn take(&mut self, event: Event) -> bool {
+    fn take(&mut self, event: Event, report: &mut Report) -> bool {
         let now = clock::now();
         match event {
             Event::Unauthentic { source, holds_grant } => {
@@ -248,6 +261,7 @@ impl Warden {
                 self.acquit(source, now);
             }
             Event::Granted(source) => self.acquit(source, now),
+            Event::Asked(asked) => self.answer(*asked, report),
             Event::Stop => return false,
         }
         true

@@ -88,6 +88,11 @@ impl Grants {
         live.map(|(key, held)| Grant { key: *key, ttl: left(held), label: held.label.clone() }).collect()
     }
 
+    /// How many there are; those that are over count until [`Grants::expire`].
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether somebody holds a grant of whatever service now.
     pub(super) fn is_held_by(&self, source: Address, now: Boot) -> bool {
         let first = GrantKey { source, service: Service { protocol: Protocol::Tcp, port: 0 } };

@@ -131,6 +131,12 @@ impl Gate {
         self.grants.live(now)
     }
 
+    /// How many grants there are; those that are over count until [`Gate::handle_timeout`].
+    #[must_use]
+    pub fn grants(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Whether somebody holds a grant.
     #[must_use]
     pub fn holds_grant(&self, source: Address, now: Boot) -> bool {

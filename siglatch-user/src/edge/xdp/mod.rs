@@ -74,6 +74,8 @@ pub struct Attached {
     pub diagnostics: Option<Diagnostics>,
     /// Each interface, with the mode the program runs in.
     pub interfaces: Vec<(String, Mode)>,
+    /// The kernel's number of the program.
+    pub program: u32,
 }
 
 impl Loaded {
@@ -152,7 +154,8 @@ impl Loaded {
             info!(%interface, "XDP program detached: no longer among the interfaces");
         }
         self.pins.pin_program(program)?;
-        Ok(Attached { shield, candidates, diagnostics, interfaces })
+        let program = program.info().map_err(XdpError::verify)?.id();
+        Ok(Attached { shield, candidates, diagnostics, interfaces, program })
     }
 }
 
