@@ -205,6 +205,24 @@ impl Street {
         }
         Ok(Self { gateway, outside })
     }
+
+    /// Frames from outside that the cable has lost, because the gateway's end was too slow to take them.
+    ///
+    /// # Errors
+    /// If `ip` shows no statistics.
+    pub fn lost(&self) -> Result<u64> {
+        let shown: serde_json::Value = serde_json::from_str(&self.outside.ip(&format!("-j -s link show {DOOR}"))?)?;
+        shown[0]["stats64"]["tx"]["dropped"].as_u64().context("`ip` shows no statistics")
+    }
+
+    /// Frames that the gateway's end of the cable has taken.
+    ///
+    /// # Errors
+    /// If `ip` shows no statistics.
+    pub fn arrived(&self) -> Result<u64> {
+        let shown: serde_json::Value = serde_json::from_str(&self.gateway.ip(&format!("-j -s link show {GATE}"))?)?;
+        shown[0]["stats64"]["rx"]["packets"].as_u64().context("`ip` shows no statistics")
+    }
 }
 
 /// Joins two namespaces by a cable with an interface of the given name at each end. Both are down.

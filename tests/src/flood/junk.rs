@@ -64,10 +64,16 @@ impl Junk {
         Self { source, ..self }
     }
 
-    /// The junk for another port, with a payload of another length.
+    /// The junk for another port.
     #[must_use]
-    pub fn to(self, port: u16, length: u16) -> Self {
-        Self { port, payload: payload(length.into()), ..self }
+    pub fn at(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The junk with a payload of another length.
+    #[must_use]
+    pub fn long(self, length: usize) -> Self {
+        Self { payload: payload(length), ..self }
     }
 
     /// The frame that every copy begins as.

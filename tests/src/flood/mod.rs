@@ -5,6 +5,7 @@
 //! interface. The other end of a veth takes such frames only where an XDP program is attached, or generic receive
 //! offload is on.
 
+pub mod core;
 mod junk;
 mod offload;
 mod program;
@@ -16,7 +17,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 pub use junk::{Junk, Source};
 pub use offload::receive_offload;
@@ -164,7 +164,7 @@ impl Limits {
 
 /// Sends, on one core, until a limit is reached or the valve is closed.
 fn pour(program: &Program, frame: &[u8], limits: Limits, valve: &Valve) -> Result<Duration> {
-    stay_on_one_core()?;
+    core::join()?;
     let span = limits.span.min(LONGEST);
     let began = Instant::now();
     while !valve.is_closed() {
@@ -180,15 +180,6 @@ fn pour(program: &Program, frame: &[u8], limits: Limits, valve: &Valve) -> Resul
         ensure!(valve.sent()? > sent, "the generator's program has sent nothing");
     }
     Ok(began.elapsed())
-}
-
-/// The last one that this process may use: the first ones remain for those who are flooded.
-fn stay_on_one_core() -> Result<()> {
-    let allowed = sched_getaffinity(None)?;
-    let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu)).context("no core at all")?;
-    let mut only = CpuSet::new();
-    only.set(last);
-    Ok(sched_setaffinity(None, &only)?)
 }
 
 /// No flood is longer, whatever its limits say.
@@ -240,7 +231,7 @@ mod tests {
             (Junk::forged(), 256, 32, 32),
             (Junk::replay(&[7; 256]), 256, 32, 1),
             (Junk::in_the_name_of(CLIENT.v4), 256, 1, 32),
-            (Junk::forged().to(SEALED_PORT, 264), 264, 32, 32),
+            (Junk::forged().long(264), 264, 32, 32),
         ] {
             let socket = street.gateway.udp(SocketAddr::new(GATEWAY.of(true), SEALED_PORT))?;
             socket.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use siglatch_common::seal::HmacKey;
+use siglatch_common::seal::{HmacKey, ServerPublicKey};
 use siglatch_common::wire::v1::{ActionId, UserId};
 use siglatch_tests::netns::{CLIENT, GATE, Street, run};
 use siglatch_tests::process::program;
@@ -110,8 +110,13 @@ impl Bed {
 
     /// Somebody who may knock.
     pub(crate) fn writer(&self) -> Result<Writer> {
-        let key = HmacKey::parse(&user_key(1))?;
-        Ok(Writer::new(UserId(1), ActionId(1), key, server_key(&self.server_key_file())?.public().clone()))
+        let (key, server) = self.keys()?;
+        Ok(Writer::new(UserId(1), ActionId(1), key, server))
+    }
+
+    /// What the somebody of [`Bed::writer`] holds.
+    pub(crate) fn keys(&self) -> Result<(HmacKey, ServerPublicKey)> {
+        Ok((HmacKey::parse(&user_key(1))?, server_key(&self.server_key_file())?.public().clone()))
     }
 
     /// What stamps are made with.

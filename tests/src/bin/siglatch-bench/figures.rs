@@ -50,7 +50,9 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, unit, floor, target } = self;
         let width = f.width().unwrap_or_default();
-        write!(f, "{name:width$} {value:>10.1} {unit:12} floor {floor:>10.1}  {:>6.2} x", self.ratio())?;
+        // Shares are told to the hundredth.
+        let digits = if value.max(*floor) <= 1.0 { 3 } else { 1 };
+        write!(f, "{name:width$} {value:>10.digits$} {unit:12} floor {floor:>10.digits$}  {:>6.2} x", self.ratio())?;
         match (target, self.kept()) {
             (Some(target), Some(true)) => write!(f, "  {target}"),
             (Some(target), Some(false)) => write!(f, "  {target} MISSED"),

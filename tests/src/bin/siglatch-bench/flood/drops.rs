@@ -138,21 +138,15 @@ impl Contender {
         let Street { gateway, outside } = &self.street;
         let witness = gateway.udp(SocketAddr::new(GATEWAY.of(true), SEALED_PORT))?;
         witness.set_nonblocking(true)?;
-        let before = received(&self.street)?;
+        let before = self.street.arrived()?;
         let sent = Flood::start(outside, DOOR, &self.junk, Limits::time(SPAN))?.finish()?;
-        let received = received(&self.street)? - before;
-        ensure!(received >= sent.frames, "of {} frames only {received} arrived", sent.frames);
+        let arrived = self.street.arrived()? - before;
+        ensure!(arrived >= sent.frames, "of {} frames only {arrived} arrived", sent.frames);
         let slipped = witness.recv(&mut [0; 1]);
         let nothing = slipped.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         ensure!(nothing, "something was not dropped: {slipped:?}");
         Ok(sent.rate())
     }
-}
-
-/// Frames that the gateway's end of the cable has taken.
-fn received(street: &Street) -> Result<u64> {
-    let shown: serde_json::Value = serde_json::from_str(&street.gateway.ip(&format!("-j -s link show {GATE}"))?)?;
-    shown[0]["stats64"]["rx"]["packets"].as_u64().context("`ip` shows no statistics")
 }
 
 /// Why xdp-filter cannot take part.

@@ -1,13 +1,18 @@
 //! `cargo xtask bench flood`: what a flood costs the host, and what it leaves to those who knock honestly.
 //! Never sends outside of network namespaces of its own, and never for longer than it says.
 
+mod daemon;
 mod drops;
+mod field;
 mod filter;
+mod fwknop;
+mod honoured;
 mod kernel;
+mod visitors;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{conclude, show};
@@ -24,6 +29,9 @@ pub(crate) struct Options {
     /// Leaves the other parts out. May be given several times.
     #[arg(long)]
     only: Vec<Part>,
+    /// Floods this one, too, in namespaces of its own.
+    #[arg(long)]
+    peer: Option<Peer>,
 }
 
 /// A part of the measurement.
@@ -31,16 +39,38 @@ pub(crate) struct Options {
 enum Part {
     /// What a frame costs in the kernel, beside its parts.
     Xdp,
+    /// What share of honest knocks is honoured meanwhile.
+    Honoured,
+    /// What a minute of flood costs the daemon.
+    Daemon,
     /// What one core drops a second, beside others.
     Drops,
+}
+
+/// Somebody else's program for the same task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Peer {
+    /// Debian's fwknop-server.
+    Fwknop,
 }
 
 /// Measures what was asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let with_fwknop = options.peer == Some(Peer::Fwknop);
+    if let Some(cure) = fwknop::missing() {
+        ensure!(!with_fwknop, "there is no fwknop: {cure}");
+    }
     let mut figures = Vec::new();
     if wanted(Part::Xdp) {
         figures.extend(show("In the kernel, for each frame", kernel::figures(options.rounds * TURNS)?));
+    }
+    if wanted(Part::Honoured) {
+        let heading = "Honest knocks that are honoured, of those sent during a flood";
+        figures.extend(show(heading, honoured::figures(options.rounds, with_fwknop)?));
+    }
+    if wanted(Part::Daemon) {
+        figures.extend(show("The daemon, during a minute of flood", daemon::figures(options.rounds)?));
     }
     if wanted(Part::Drops) {
         figures.extend(show("On a cable, by one core that sends and drops", drops::figures(options.rounds)?));
