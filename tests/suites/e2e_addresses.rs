@@ -1,14 +1,18 @@
 //! Where the filter looks: this host's own addresses as they come and go, VLANs, and both ways to attach.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
+use siglatch_common::address::Network;
+use siglatch_common::ban::Ban;
 use siglatch_tests::gateway::{OPEN, Plan, knock, sealed};
 use siglatch_tests::netns::{CLIENT, DOOR, GATE, Namespace, join};
 use siglatch_tests::packet::{Frame, Tag};
 use siglatch_tests::process::{PATIENCE, wait_until};
-use siglatch_tests::scene::{GATEWAY, SEALED_PORT, payload};
+use siglatch_tests::scene::{GATEWAY, SEALED_PORT, STRANGER, payload};
 use siglatch_tests::stage::{Stage, client};
+use siglatch_user::edge::lists::Lists as _;
+use siglatch_user::edge::xdp::Maps;
 
 #[test]
 fn an_address_added_while_running_takes_knocks_and_a_removed_one_does_not() -> Result<()> {
@@ -48,7 +52,59 @@ fn an_address_added_while_running_takes_knocks_and_a_removed_one_does_not() -> R
 
 #[test]
 fn a_datagram_to_another_hosts_knock_port_is_routed_through_untouched() -> Result<()> {
+    routed_through(false)
+}
+
+#[test]
+fn it_is_even_if_its_source_is_banned() -> Result<()> {
+    routed_through(true)
+}
+
+#[test]
+fn unless_a_ban_is_for_everything() -> Result<()> {
+    let stage = Stage::with(&Plan::with("[ban]", "[ban]\nscope = \"host\""))?;
+    let (behind, to) = house_behind(&stage)?;
+    ban(&stage, STRANGER.of(true))?;
+    let socket = behind.udp(to[0])?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    stage.street.outside.send(&payload(100), STRANGER.of(true), to[0])?;
+    stage.street.outside.send(&payload(101), client(true), to[0])?;
+    let mut bytes = [0; 2000];
+    let (received, from) = socket.recv_from(&mut bytes)?;
+    ensure!(received == 101 && from.ip() == client(true), "{received} bytes from {from}");
+    ensure!(stage.gateway.counted("banned")? >= 1);
+    Ok(())
+}
+
+fn routed_through(banned: bool) -> Result<()> {
     let stage = Stage::new()?;
+    let (behind, to) = house_behind(&stage)?;
+    for (to, v4) in to.into_iter().zip([true, false]) {
+        if banned {
+            ban(&stage, client(v4))?;
+        }
+        let socket = behind.udp(to)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        for length in [1, 245, 255, 256, 257, 264, 1000] {
+            stage.street.outside.send(&payload(length), client(v4), to)?;
+            let mut bytes = [0; 2000];
+            let (received, from) = socket.recv_from(&mut bytes)?;
+            ensure!(bytes[..received] == payload(length)[..] && from.ip() == client(v4), "{length} bytes from {from}");
+        }
+    }
+    ensure!(stage.gateway.counted("routed")? >= 14);
+    for outcome in ["submitted_unknown", "wrong_length", "banned"] {
+        ensure!(stage.gateway.counted(outcome)? == 0, "{outcome}");
+    }
+    Ok(())
+}
+
+fn ban(stage: &Stage, source: IpAddr) -> Result<()> {
+    Ok(Maps::open(stage.gateway.pins())?.set_ban(Network::of(source.into()), Ban::default())?)
+}
+
+/// A host behind the gateway, and its knock port's address of each family.
+fn house_behind(stage: &Stage) -> Result<(Namespace, [SocketAddr; 2])> {
     let (gateway, outside, behind) = (&stage.street.gateway, &stage.street.outside, Namespace::new("behind")?);
     join((gateway, "back"), (&behind, "front"))?;
     for (namespace, interface, v4, v6) in [
@@ -63,20 +119,9 @@ fn a_datagram_to_another_hosts_knock_port_is_routed_through_untouched() -> Resul
     for (way, net) in [(GATEWAY.of(true), "198.51.100.0/24"), (GATEWAY.of(false), "2001:db8:1::/64")] {
         outside.ip(&format!("route add {net} via {way}"))?;
     }
-    for (at, v4) in [("198.51.100.2", true), ("2001:db8:1::2", false)] {
-        let to = SocketAddr::new(at.parse()?, SEALED_PORT);
-        let socket = behind.udp(to)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        for length in [1, 245, 255, 256, 257, 1000] {
-            outside.send(&payload(length), client(v4), to)?;
-            let mut bytes = [0; 2000];
-            let (received, from) = socket.recv_from(&mut bytes)?;
-            ensure!(bytes[..received] == payload(length)[..] && from.ip() == client(v4), "{length} bytes from {from}");
-        }
-    }
-    ensure!(stage.gateway.counted("routed")? >= 12);
-    ensure!(stage.gateway.counted("submitted_unknown")? == 0 && stage.gateway.counted("wrong_length")? == 0);
-    Ok(())
+    let to = ["198.51.100.2", "2001:db8:1::2"].map(|at| Ok(SocketAddr::new(at.parse()?, SEALED_PORT)));
+    let [v4, v6]: [Result<SocketAddr>; 2] = to;
+    Ok((behind, [v4?, v6?]))
 }
 
 #[test]
