@@ -208,7 +208,7 @@ impl Bans {
             self.strikes.clear(source, now.boot);
         }
         let note = if self.release(network, now) {
-            Some("a file of the configuration bans it all the same".to_owned())
+            Some("A file of the configuration bans it all the same".to_owned())
         } else {
             self.table.around(network).map(|wider| format!("{} around it is still banned", network_text(wider)))
         };

@@ -218,8 +218,8 @@ impl Warden {
         }
         let files = self.files.look();
         let turn = self.bans.set_listed(self.files.listed(), now);
-        tell_files(&files, Some(turn));
         self.carry_out(now);
+        tell_files(&files, Some(turn));
         // Which lists they stand in is known from here on.
         self.keep(now);
         Ok(())
@@ -363,9 +363,9 @@ impl Warden {
         self.change_known(&forgotten);
         let files = self.files.look();
         let turn = files.listed.clone().map(|listed| self.bans.set_listed(listed, now));
+        self.carry_out(now);
         tell_files(&files, turn);
         self.load_stamp_keys(now);
-        self.carry_out(now);
     }
 
     fn load_stamp_keys(&mut self, now: Now) {

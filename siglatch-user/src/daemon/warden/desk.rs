@@ -40,6 +40,10 @@ impl Warden {
     }
 
     fn ban(&mut self, order: &BanOrder, now: Now) -> Result<Banned, Problem> {
+        if order.network.swallows_ipv4() {
+            let message = format!("{} holds every IPv4 address, too", network_text(order.network));
+            return Err(Problem::new(Code::Malformed, message).with_help("2000::/3 is all of the internet's IPv6"));
+        }
         let mut banned = self.bans.ban(order, now).map_err(|Full { capacity }| {
             Problem::new(Code::Full, format!("there is no room for more than {capacity} bans"))
                 .with_help("lift some, or raise `capacity` under [ban]")
