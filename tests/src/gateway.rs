@@ -166,6 +166,22 @@ impl Gateway {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// What `siglatchctl` prints, asking this gateway's daemon.
+    ///
+    /// # Errors
+    /// With what it says if it fails.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        run(Command::new(program("siglatchctl")?).args(arguments).arg("--config").arg(self.config()))
+    }
+
+    /// The same, as JSON.
+    ///
+    /// # Errors
+    /// With what it says if it fails.
+    pub fn ctl_json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.ctl(&[arguments, &["--json"]].concat())?)?)
+    }
+
     /// How many frames the filter has counted under an outcome, over all CPUs.
     ///
     /// # Errors
