@@ -1,6 +1,8 @@
 //! Honest people during a flood at the generator's maximum: whoever has knocked before gets in every time, and so does
 //! everybody who has a stamp; first-time users of a sealed port do unless the flood comes from everywhere.
 
+#![expect(clippy::disallowed_methods, reason = "knocks come at a pace")]
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -6,6 +6,7 @@ use siglatch_common::units::Boot;
 use tracing::{error, info, warn};
 
 use super::samples::{Share, worst};
+use crate::admin::network_text;
 use crate::bans::{Change, ChangeKind, Sentence, Turn};
 use crate::causes::with_causes;
 use crate::edge::blacklist_files::{ListFlaw, News as Files};
@@ -39,6 +40,7 @@ impl News {
         let seconds = |until: Option<Boot>| {
             until.map_or_else(|| "for good".to_owned(), |until| until.since(now).as_secs().to_string())
         };
+        let network = network_text(network);
         match kind {
             ChangeKind::Set(until) => info!(%network, seconds = seconds(until), "ban set by hand"),
             ChangeKind::Altered(until) => info!(%network, seconds = seconds(until), "ban changed by hand"),
