@@ -1,4 +1,9 @@
 //! Who is banned by a real daemon, what outlives it, and what an operator's bpftool does behind its back.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "files of networks and commands of operators are what is tested here"
+)]
 
 use std::fs;
 use std::net::IpAddr;
