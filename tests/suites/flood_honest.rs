@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use siglatch_common::outcome::Outcome;
 use siglatch_tests::flood::{Flood, Junk, Limits, core};
 use siglatch_tests::gateway::{BRIEF, LENIENT, OPEN, Plan, STAMPED, STAMPED_PORT, knock, sealed, stamped};
 use siglatch_tests::netns::DOOR;
@@ -17,24 +18,26 @@ use siglatch_tests::packet::Frame;
 use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
 use siglatch_tests::scene::{GATEWAY, SEALED_PORT, SOURCE_PORT};
 use siglatch_tests::stage::{Stage, client};
+use siglatch_user::edge::lists::Lists as _;
+use siglatch_user::edge::xdp::Maps;
 
 #[test]
 fn a_flood_of_wrong_lengths_keeps_nobody_out() -> Result<()> {
-    let at_sealed = at_the_sealed_port(&Junk::wrong_length())?;
+    let at_sealed = at_the_sealed_port(&Junk::wrong_length(), ATTEMPTS)?;
     ensure!(at_sealed == Honoured { known: KNOCKS, strangers: KNOCKS }, "{at_sealed:?}");
     at_the_stamped_port(&Junk::wrong_length())
 }
 
 #[test]
 fn a_flood_of_the_right_length_from_one_source_keeps_nobody_out() -> Result<()> {
-    let at_sealed = at_the_sealed_port(&Junk::one_source())?;
+    let at_sealed = at_the_sealed_port(&Junk::one_source(), ATTEMPTS)?;
     ensure!(at_sealed == Honoured { known: KNOCKS, strangers: KNOCKS }, "{at_sealed:?}");
     at_the_stamped_port(&Junk::one_source().long(264))
 }
 
 #[test]
 fn a_flood_from_everywhere_keeps_nobody_out_who_is_known_or_stamped() -> Result<()> {
-    let at_sealed = at_the_sealed_port(&Junk::forged())?;
+    let at_sealed = at_the_sealed_port(&Junk::forged(), ATTEMPTS)?;
     writeln!(std::io::stdout(), "\n{} of {KNOCKS} knocks of first-time users were honoured", at_sealed.strangers)?;
     ensure!(at_sealed.known == KNOCKS, "{at_sealed:?}");
     at_the_stamped_port(&Junk::forged().long(264))
@@ -49,8 +52,8 @@ struct Honoured {
 
 /// A hundred knocks from a known address, and one each from a hundred addresses that were never seen before, ten a
 /// second, while junk comes in at the same port.
-fn at_the_sealed_port(junk: &Junk) -> Result<Honoured> {
-    let (_alone, stage) = stage()?;
+fn at_the_sealed_port(junk: &Junk, attempts: u32) -> Result<Honoured> {
+    let (alone, stage) = stage()?;
     stage.knock(&knock(BRIEF), client(true))?;
     stage.daemon.wait_for("knock admitted")?;
     let before = admitted(&stage).len();
@@ -70,6 +73,20 @@ fn at_the_sealed_port(junk: &Junk) -> Result<Honoured> {
     let known = admitted.iter().filter(|source| **source == client(true)).count() - before;
     let honoured = Honoured { known, strangers: admitted.iter().filter(|source| strangers.contains(source)).count() };
     ensure!(sent > 100_000, "only {sent} frames are no flood");
+    if honoured.known < KNOCKS {
+        // What the cable has lost has never come to the gateway, and says nothing about it.
+        let lost = stage.street.lost()?;
+        writeln!(
+            std::io::stdout(),
+            "\n{honoured:?}; of {sent} frames the cable has lost {lost}; {}",
+            counters(&stage)?
+        )?;
+        if lost > 0 && attempts > 1 {
+            drop(stage);
+            drop(alone);
+            return at_the_sealed_port(junk, attempts - 1);
+        }
+    }
     stage.opens(client(true))?;
     Ok(honoured)
 }
@@ -132,8 +149,11 @@ fn admitted(stage: &Stage) -> Vec<IpAddr> {
     lines.filter_map(|line| line.split("source=").nth(1)?.split_whitespace().next()?.parse().ok()).collect()
 }
 
+/// Every counter that is not zero.
 fn counters(stage: &Stage) -> Result<String> {
-    Ok(stage.gateway.dump("counters")?.to_string())
+    let counters = Maps::open(stage.gateway.pins())?.counters()?;
+    let moved = Outcome::ALL.into_iter().filter(|outcome| counters.of(*outcome) > 0);
+    Ok(moved.map(|outcome| format!("{}={}", outcome.label(), counters.of(outcome))).collect::<Vec<_>>().join(" "))
 }
 
 /// An address that has never been seen (RFC 2544).
@@ -143,5 +163,7 @@ fn newcomer(number: u16) -> IpAddr {
 }
 
 const KNOCKS: usize = 100;
+/// Runs until one is not spoilt by the cable.
+const ATTEMPTS: u32 = 3;
 const PACE: Duration = Duration::from_millis(100);
 const LIMITS: Limits = Limits::time(Duration::from_secs(15));
