@@ -2,9 +2,10 @@
 //!
 //! It never touches the outer build's target folder, and never installs what it lacks.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -163,10 +164,34 @@ impl Object {
 ///
 /// # Errors
 /// As [`Plan::find`], [`Plan::build`] and [`Object::place`].
-pub fn build_into(target: Target, destination: &Path) -> Result<Object> {
+fn build_into(target: Target, destination: &Path) -> Result<Object> {
     let object = Plan::find()?.build(target)?;
     object.place(destination)?;
     Ok(object)
+}
+
+/// What a build script does that embeds the object as `$OUT_DIR/FILE`: builds it, and tells cargo what it was made of.
+#[must_use]
+pub fn embed(target: Target, file: &str) -> ExitCode {
+    for input in inputs() {
+        println!("cargo::rerun-if-changed={}", input.display());
+    }
+    println!("cargo::rerun-if-env-changed={READY_OBJECT}");
+    let folder = env::var_os("OUT_DIR").context("cargo names OUT_DIR");
+    let built = folder.and_then(|folder| build_into(target, &Path::new(&folder).join(file)));
+    match built {
+        Ok(object) => {
+            if !object.warnings.is_empty() {
+                println!("cargo::warning={} builds with warnings: `cargo xtask lint` shows them", target.bin());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // Not returned from `main`: a backtrace of the build script helps nobody.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The folder of the nested build. Its own, because the outer cargo holds the lock of the usual one.
@@ -268,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_bpf_object_is_refused() {
-        let own = std::env::current_exe().unwrap();
+        let own = env::current_exe().unwrap();
         assert!(check_is_bpf(&own).unwrap_err().to_string().ends_with("is not a little-endian BPF object"));
         assert!(check_is_bpf(Path::new("/nonexistent")).unwrap_err().to_string().starts_with("cannot read"));
     }
@@ -281,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_file_is_left_alone() {
-        let folder = std::env::temp_dir().join(format!("siglatch-settle-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("siglatch-settle-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (draft, file) = (folder.join("draft"), folder.join("file"));
         fs::write(&file, "same").unwrap();
