@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use siglatch_tests::flood::{Flood, Junk, Limits, Source, receive_offload};
+use siglatch_tests::flood::{Flood, Junk, Limits, Source, core, receive_offload};
 use siglatch_tests::netns::{DOOR, GATE, Street};
 use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach};
 use siglatch_tests::scene::{GATEWAY, SEALED_PORT};
@@ -27,31 +27,33 @@ struct Contender {
     rates: Vec<f64>,
 }
 
-/// What drops.
+/// What drops. XDP programs are attached only while it is their turn: instances of xdp-filter share one folder of pins,
+/// and the others have no advantage over them.
 enum How {
-    /// A program that stays attached as long as this.
-    Attached { _link: OwnedFd },
-    /// Rules that were loaded.
+    /// A program.
+    Program(OwnedFd),
+    /// Rules that are loaded.
     Nftables,
-    /// The features that xdp-filter is loaded with, and what it is told then; only while it is its turn, because all
-    /// its instances share one folder of pins.
+    /// The features that xdp-filter is loaded with, and what it is told then.
     XdpFilter { features: &'static str, rule: String },
 }
 
 /// Lets everybody drop in turns.
 pub(super) fn figures(rounds: u32) -> Result<Vec<Figure>> {
+    core::join()?;
     let filter = Filter::load(Strictness::OfSources, SMALL)?;
     let mut contenders = vec![
-        Contender::attached("empty_xdp", Program::empty(Answer::Drop)?.as_fd(), Junk::wrong_length())?,
-        Contender::attached("wrong_length", filter.descriptor()?, Junk::wrong_length())?,
-        Contender::attached("ban_hit", filter.descriptor()?, in_a_bans_name())?,
+        Contender::program("empty_xdp", Program::empty(Answer::Drop)?.as_fd(), Junk::wrong_length())?,
+        Contender::program("wrong_length", filter.descriptor()?, Junk::wrong_length())?,
+        Contender::program("ban_hit", filter.descriptor()?, in_a_bans_name())?,
         Contender::nftables()?,
     ];
     match is_missing_xdp_filter() {
         None => contenders.extend(Contender::xdp_filters()?),
         Some(why) => eprintln!("no xdp-filter: {why}"),
     }
-    for _ in 0..rounds {
+    // Many short turns: whatever else the machine does slows all alike.
+    for _ in 0..rounds * TURNS {
         contenders.iter_mut().try_for_each(Contender::drop_for_a_while)?;
     }
     let rates: Vec<_> = contenders.into_iter().map(|contender| (contender.name, median(contender.rates))).collect();
@@ -78,15 +80,14 @@ pub(super) fn figures(rounds: u32) -> Result<Vec<Figure>> {
 }
 
 impl Contender {
-    fn attached(name: &'static str, program: std::os::fd::BorrowedFd<'_>, junk: Junk) -> Result<Self> {
-        let street = Street::new()?;
-        let _link = attach(program, &street.gateway, GATE, Mode::Native)?;
-        Ok(Self { name, street, junk, how: How::Attached { _link }, rates: Vec::new() })
+    fn program(name: &'static str, program: BorrowedFd<'_>, junk: Junk) -> Result<Self> {
+        let how = How::Program(program.try_clone_to_owned()?);
+        Ok(Self { name, street: quiet_street()?, junk, how, rates: Vec::new() })
     }
 
     /// The earliest place where nftables can drop, and a set of as many addresses as the blacklist has.
     fn nftables() -> Result<Self> {
-        let street = Street::new()?;
+        let street = quiet_street()?;
         receive_offload(&street.gateway, GATE, true)?;
         let mut rules = format!(
             "table netdev bench {{\n set banned {{ type ipv4_addr; }}\n chain early {{ type filter hook ingress device \
@@ -108,7 +109,7 @@ impl Contender {
         let port = ("xdp_filter_port", Junk::wrong_length(), "udp", format!("port {SEALED_PORT} -p udp -m dst"));
         let address = ("xdp_filter_address", in_a_bans_name(), "ipv4", format!("ip {} -m src", Filter::BANNED));
         let [port, address] = [port, address].map(|(name, junk, features, rule)| {
-            let street = Street::new()?;
+            let street = quiet_street()?;
             // A line of the program's own, told apart from the rest by its name alone.
             Ok::<_, anyhow::Error>(Self {
                 name,
@@ -123,13 +124,19 @@ impl Contender {
 
     fn drop_for_a_while(&mut self) -> Result<()> {
         let gateway = &self.street.gateway;
-        if let How::XdpFilter { features, rule } = &self.how {
-            gateway.shell(&format!("xdp-filter load {GATE} -m native -f {features} && xdp-filter {rule}"))?;
-        }
-        let rate = self.measure();
-        if let How::XdpFilter { .. } = self.how {
-            gateway.shell(&format!("xdp-filter unload {GATE}"))?;
-        }
+        let rate = match &self.how {
+            How::Nftables => self.measure(),
+            How::Program(program) => {
+                let _attached = attach(program.as_fd(), gateway, GATE, Mode::Native)?;
+                self.measure()
+            }
+            How::XdpFilter { features, rule } => {
+                gateway.shell(&format!("xdp-filter load {GATE} -m native -f {features} && xdp-filter {rule}"))?;
+                let rate = self.measure();
+                gateway.shell(&format!("xdp-filter unload {GATE}"))?;
+                rate
+            }
+        };
         self.rates.push(rate.with_context(|| self.name)?);
         Ok(())
     }
@@ -149,6 +156,12 @@ impl Contender {
     }
 }
 
+fn quiet_street() -> Result<Street> {
+    let street = Street::new()?;
+    core::hush(&street)?;
+    Ok(street)
+}
+
 /// Why xdp-filter cannot take part.
 fn is_missing_xdp_filter() -> Option<String> {
     let is_there =
@@ -165,7 +178,8 @@ fn in_a_bans_name() -> Junk {
     Junk::forged().from(Source::Fixed(Filter::BANNED))
 }
 
-/// How long each flood lasts.
-const SPAN: Duration = Duration::from_secs(1);
+/// How long each flood lasts, and how many there are for each in a round.
+const SPAN: Duration = Duration::from_millis(250);
+const TURNS: u32 = 7;
 /// As good as: runs differ by so much among themselves.
 const LEVEL: f64 = 0.95;

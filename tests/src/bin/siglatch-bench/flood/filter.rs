@@ -33,8 +33,11 @@ pub(super) enum Strictness {
 }
 
 impl Filter {
-    /// Whom the filter has a ban for.
+    /// Whom the filter has a ban for that never ends.
     pub(super) const BANNED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+    /// Whom the filter has a ban for that will end.
+    pub(super) const BANNED_FOR_NOW: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 
     /// Loads it with so many places for sources.
     pub(super) fn load(strictness: Strictness, sources: u32) -> Result<Self> {
@@ -104,6 +107,7 @@ fn fill(subject: &mut Subject) -> Result<()> {
     let forever = Ban { until: 0, hits: 0, reason: 0, step: 0 };
     let mut bans: HashMap<&mut MapData, Source, Ban> = subject.map("blacklist")?;
     banned().map(source).try_for_each(|address| bans.insert(address, forever, 0))?;
+    bans.insert(source(Filter::BANNED_FOR_NOW), Ban { until: u64::MAX, ..forever }, 0)?;
     let mut networks: LpmTrie<&mut MapData, Source, Ban> = subject.map("blacklist_networks")?;
     for number in 0..NETWORKS {
         networks.insert(&prefix(scattered(!number), 24)?, forever, 0)?;
@@ -140,7 +144,7 @@ pub(super) fn stamped(from: Ipv4Addr) -> Vec<u8> {
     to(from, STAMPED_PORT, &payload(264))
 }
 
-/// Every address that there is a ban of, [`Filter::BANNED`] among them.
+/// Every address that there is an endless ban of, [`Filter::BANNED`] among them.
 pub(super) fn banned() -> impl Iterator<Item = Ipv4Addr> {
     (1..BANS).map(scattered).chain([Filter::BANNED])
 }

@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut figures = Vec::new();
     if wanted(Part::Xdp) {
-        figures.extend(show("In the kernel, for each frame", kernel::figures(options.rounds * TURNS)?));
+        figures.extend(show("In the kernel, for each frame", kernel::figures(options.rounds)?));
     }
     if wanted(Part::Honoured) {
         let heading = "Honest knocks that are honoured, of those sent during a flood";
@@ -77,6 +77,3 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     conclude(&figures, options.json.as_deref())
 }
-
-/// Calls of each program in a round.
-const TURNS: u32 = 7;
