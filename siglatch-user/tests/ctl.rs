@@ -86,6 +86,7 @@ fn init_closes_what_it_is_told_to() {
     assert!(init.status.success(), "{}", both(&init));
     let text = read(&folder, "siglatch.toml");
     assert!(text.contains("protect = [\"tcp/443\", \"tcp/8443\"]"), "{text}");
+    assert!(text.contains("[admin]\n") && text.contains("socket = \"state/admin.sock\""), "{text}");
     assert!(text.contains("[action.https]\nid = 1\n") && text.contains("[action.tcp-8443]\nid = 2\n"), "{text}");
 }
 

@@ -48,6 +48,9 @@ pub(super) fn lanes(root: &Section<'_>, key_threads: usize, findings: &mut Findi
             rule.share = share.value;
             shares.push(share);
         }
+        if let Some(ring) = ring(&section, findings) {
+            rule.ring_kib = ring;
+        }
     }
     let sum: u32 = Lane::ALL.iter().map(|lane| u32::from(rules.of(*lane).share)).sum();
     let largest = shares.into_iter().max_by_key(|share| share.value);
@@ -58,6 +61,17 @@ pub(super) fn lanes(root: &Section<'_>, key_threads: usize, findings: &mut Findi
         findings.report(Code::SharesOverAll, largest.span, message, help);
     }
     rules
+}
+
+/// The size of a lane's ring, in KiB: the kernel makes them of whole pages, the largest of which are 64 KiB.
+fn ring(section: &Section<'_>, findings: &mut Findings) -> Option<u32> {
+    let ring = section.number::<u32>("ring", 64..=65_536, findings)?;
+    if ring.value.is_power_of_two() {
+        return Some(ring.value);
+    }
+    let help = format!("write ring = {}", ring.value.next_power_of_two());
+    findings.report(Code::NotPowerOfTwo, ring.span, "`ring` must be a power of two, 64 to 65536 (KiB)", help);
+    None
 }
 
 /// Who counts as known.

@@ -125,7 +125,7 @@ pub(super) const fn lane(lane: Lane) -> &'static Form {
 const LANE_STAMPED: Form = Form { title: "[lane.stamped]", keys: LANE_KEYS };
 const LANE_KNOWN: Form = Form { title: "[lane.known]", keys: LANE_KEYS };
 const LANE_UNKNOWN: Form = Form { title: "[lane.unknown]", keys: LANE_KEYS };
-const LANE_KEYS: &[Key] = &[optional("budget", "1000"), optional("share", "20")];
+const LANE_KEYS: &[Key] = &[optional("budget", "1000"), optional("share", "20"), optional("ring", "256")];
 
 pub(super) const KNOWN: Form =
     Form { title: "[known]", keys: &[optional("for", "\"30d\""), optional("capacity", "16384")] };

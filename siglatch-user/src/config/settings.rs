@@ -92,6 +92,8 @@ pub struct LaneRule {
     pub budget: u32,
     /// Key operations out of a hundred that it is sure of.
     pub share: u8,
+    /// Room for what waits, in KiB; a power of two. Each datagram takes 304 bytes of it.
+    pub ring_kib: u32,
 }
 
 /// Who counts as known.
@@ -142,7 +144,7 @@ impl LaneRule {
     #[must_use]
     pub fn defaults(key_threads: usize) -> PerLane<Self> {
         let threads = u32::try_from(key_threads).unwrap_or(u32::MAX);
-        let of = |each: u32, share| Self { budget: each.saturating_mul(threads), share };
+        let of = |each: u32, share| Self { budget: each.saturating_mul(threads), share, ring_kib: 256 };
         PerLane { stamped: of(1000, 20), known: of(1000, 20), unknown: of(200, 5) }
     }
 }

@@ -198,6 +198,8 @@ const CASES: &[Case] = &[
     ("[keys]\n", "[limits]\nrate = 10_000_001\n[keys]\n", &[(Code::OutOfRange, "10_000_001")]),
     ("[keys]\n", "[limits]\nburst = 0\n[keys]\n", &[(Code::OutOfRange, "0")]),
     ("[keys]\n", "[limits]\nburst = 1\n[keys]\n", &[]),
+    ("[keys]\n", "[lane.known]\nring = 100\n[keys]\n", &[(Code::NotPowerOfTwo, "100")]),
+    ("[keys]\n", "[lane.known]\nring = 128\n[keys]\n", &[]),
     ("[keys]\n", "[limits]\nsources = 65535\n[keys]\n", &[(Code::NotPowerOfTwo, "65535")]),
     ("[keys]\n", "[limits]\nsources = 1024\ncopies = 0x1000000\n[keys]\n", &[]),
     ("[keys]\n", "[limits]\nsources = 0\n[keys]\n", &[(Code::OutOfRange, "0")]),

@@ -6,7 +6,7 @@ use super::*;
 fn strangers_are_treated_by_the_defaults_of_the_manual() {
     let settings = read_text(SOUND).expect("sound").settings;
     assert_eq!(settings.limits, Limits { rate: 10, burst: 20, sources: 65_536, copies: 65_536 });
-    let rule = |budget, share| LaneRule { budget, share };
+    let rule = |budget, share| LaneRule { budget, share, ring_kib: 256 };
     assert_eq!(settings.lanes.stamped, rule(3000, 20));
     assert_eq!(settings.lanes.known, rule(3000, 20));
     assert_eq!(settings.lanes.unknown, rule(600, 5));
@@ -27,8 +27,8 @@ fn what_is_said_of_strangers_holds() {
                 scope = \"host\"\ncapacity = 77\n[blacklist]\nfiles = [\"a\", \"/b\"]\n[admin]\nsocket = \"s\"\n[keys]\n";
     let settings = read_text(&SOUND.replace("[keys]\n", text)).expect("sound").settings;
     assert_eq!(settings.limits, Limits { rate: 7, burst: 8, sources: 2048, copies: 4096 });
-    assert_eq!(settings.lanes.known, LaneRule { budget: 9, share: 10 });
-    assert_eq!(settings.lanes.unknown, LaneRule { budget: 0, share: 5 });
+    assert_eq!(settings.lanes.known, LaneRule { budget: 9, share: 10, ring_kib: 256 });
+    assert_eq!(settings.lanes.unknown, LaneRule { budget: 0, share: 5, ring_kib: 256 });
     assert_eq!(settings.known, KnownRule { span: Duration::from_secs(3600), capacity: 99 });
     assert_eq!(settings.allow, ["::1".parse().unwrap()]);
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);

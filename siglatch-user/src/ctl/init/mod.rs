@@ -75,9 +75,12 @@ impl Init {
 
     /// As it stands in the configuration: relative paths count from its folder.
     fn state_dir(&self) -> PathBuf {
-        let usual = Path::new(DEFAULT_CONFIG).parent() == Some(self.dir.as_path());
-        let default = if usual { "/var/lib/siglatch" } else { "state" };
+        let default = if self.is_usual() { "/var/lib/siglatch" } else { "state" };
         self.state.as_deref().map_or_else(|| default.into(), |dir| absolute(dir).unwrap_or_else(|_| dir.to_owned()))
+    }
+
+    fn is_usual(&self) -> bool {
+        Path::new(DEFAULT_CONFIG).parent() == Some(self.dir.as_path())
     }
 
     fn text(&self, host: &str, state: &Path) -> String {
@@ -94,6 +97,17 @@ impl Init {
             .replace("{name}", &Value::from(self.name.as_str()).to_string())
             .replace("{host}", &Value::from(host).to_string())
             .replace("{state}", &Value::from(state.display().to_string()).to_string())
+            .replace("{admin}\n", &self.admin(state))
+    }
+
+    /// Nothing in the usual folder: then the daemon's socket is in the usual place, too. A gateway elsewhere, perhaps one
+    /// of several, has one of its own.
+    fn admin(&self, state: &Path) -> String {
+        if self.is_usual() {
+            return String::new();
+        }
+        let socket = state.join("admin.sock").display().to_string();
+        format!("[admin]\n# Where siglatchctl finds the daemon.\nsocket = {}\n\n", Value::from(socket))
     }
 
     /// Lets nothing be written that has a flaw besides having no users.

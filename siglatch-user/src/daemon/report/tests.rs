@@ -73,7 +73,7 @@ fn at(millis: u64) -> Boot {
 }
 
 fn report(tallies: &Arc<Tallies>) -> Report {
-    let rule = LaneRule { budget: 400, share: 5 };
+    let rule = LaneRule { budget: 400, share: 5, ring_kib: 256 };
     let constants = Constants {
         started: at(0),
         ingress: Ingress::Xdp,

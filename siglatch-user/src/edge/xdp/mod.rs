@@ -56,6 +56,8 @@ pub struct Measures {
     pub bans: u32,
     /// Entries that the list of known origins has room for.
     pub known: u32,
+    /// The size of each lane's ring, in bytes.
+    pub rings: PerLane<u32>,
 }
 
 /// A program that the kernel has accepted, with its maps, about to be attached.
@@ -194,7 +196,8 @@ impl Measures {
                 config::Ingress::Socket => 0,
             },
         };
-        Self { tuning, bans: settings.ban.capacity, known: settings.known.capacity }
+        let rings = PerLane::from_fn(|lane| settings.lanes.of(lane).ring_kib * 1024);
+        Self { tuning, bans: settings.ban.capacity, known: settings.known.capacity, rings }
     }
 
     fn size(&self, loader: &mut EbpfLoader<'_>) {
@@ -204,6 +207,9 @@ impl Measures {
             .map_max_entries("blacklist", self.bans)
             .map_max_entries("blacklist_networks", self.bans)
             .map_max_entries("known", self.known);
+        for lane in Lane::ALL {
+            loader.map_max_entries(ring_of(lane), *self.rings.of(lane));
+        }
     }
 }
 
