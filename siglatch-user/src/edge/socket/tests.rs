@@ -196,7 +196,8 @@ struct Stand {
 impl Stand {
     fn new(tuning: Tuning) -> Self {
         let queues = Arc::new(Queues::default());
-        let filter = Filter::new(Measures { tuning, bans: 4, known: 4, rings: PerLane::default() }, Arc::clone(&queues));
+        let filter =
+            Filter::new(Measures { tuning, bans: 4, known: 4, rings: PerLane::default() }, Arc::clone(&queues));
         Self { filter, lanes: Lanes::Queues(queues), now: Boot::from_nanos(SECOND), sent: 0 }
     }
 
