@@ -41,15 +41,11 @@ impl Pace {
     #[inline(always)]
     #[must_use]
     pub const fn take(&self, word: u64, now: u64) -> Option<u64> {
-        let full_again = if word > now { word } else { now } + self.interval_ns;
-        // A word from another clock or another pace must not shut a source out for longer than its burst.
-        if full_again > now + self.burst_ns && word <= now + self.burst_ns + self.interval_ns {
-            return None;
-        }
-        if word > now + self.burst_ns + self.interval_ns {
-            return Some(now + self.interval_ns);
-        }
-        Some(full_again)
+        let latest = now + self.burst_ns;
+        // A word from another clock or another pace is none: it must not shut a source out for longer than its burst.
+        let is_due = now < word && word <= latest + self.interval_ns;
+        let full_again = if is_due { word } else { now } + self.interval_ns;
+        if full_again > latest { None } else { Some(full_again) }
     }
 }
 
