@@ -2,19 +2,21 @@
 //! many threads would allow, in turns. Never believes the sender: every grant is counted in the kernel's set.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use aya::maps::MapData;
 use siglatch_tests::packet::Frame;
 use siglatch_tests::probe::Probe;
+use siglatch_user::edge::xdp::Gauge;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::bed::{Bed, KNOCKS, PROTECTED};
 use crate::figures::{Figure, Target, median};
 use crate::floor::key_operations_a_second;
-use crate::gauge::Gauge;
 use crate::letters::server_key;
 
 /// Sends `rounds` times `count` knocks, each from another address, beginning with number `first`.
@@ -50,7 +52,8 @@ pub(crate) fn figure(bed: &Bed, first: u32, count: u32, rounds: u32) -> Result<F
 
 /// Keeps the daemon's ring from running empty and from running over. Ends when the last knock has opened the port.
 fn send_all(packets: &[Vec<u8>], last: IpAddr, ring: &Path) -> Result<Duration> {
-    let gauge = Gauge::open(ring)?;
+    let ring = MapData::from_pin(ring).with_context(|| ring.display().to_string())?;
+    let gauge = Gauge::new(ring.fd().as_fd())?;
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
     let to = SocketAddr::new(KNOCKS.ip(), 0).into();
     let begin = Instant::now();

@@ -11,7 +11,6 @@ mod figures;
 mod flood;
 mod floor;
 mod gateway;
-mod gauge;
 mod knocks;
 mod latency;
 mod letters;
