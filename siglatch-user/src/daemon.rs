@@ -40,7 +40,7 @@ use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::socket::{Filter, KnockSocket};
 use crate::edge::xdp::{self, Attached, Maps, Mode, Shield};
 use crate::edge::{clock, randomness};
-use crate::gate::{Gate, still_allowed};
+use crate::gate::{Beginning, Gate, Noted, still_allowed};
 use crate::keys::Keyring;
 use crate::precedence::Precedence;
 use judge::{Input, Judge};
@@ -106,7 +106,18 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     let enabled = |(user, key)| policy.user(user).is_some_and(|user| user.enabled).then_some((user, key));
     let keys = Keyring::new(server_key, user_keys.into_iter().filter_map(enabled), randomness::hmac_key()?);
-    let gate = Gate::new(Arc::clone(&policy), nonce_capacity, remembered, &standing, clock::now());
+    let gate = Gate::new(
+        Beginning {
+            policy: Arc::clone(&policy),
+            nonce_capacity,
+            programs_at_once: PROGRAMS_AT_ONCE,
+            run: randomness::run()?,
+            remembered,
+            noted: Noted::default(),
+            grants: &standing,
+        },
+        clock::now(),
+    );
     let (inputs, judged) = channel();
     let (lists, sockets): (Box<dyn Lists>, _) = match &ingress {
         Ingress::Xdp(xdp) => (Box::new(Maps::open(&xdp.pin_dir)?), None),
@@ -291,3 +302,6 @@ impl Stop {
         }
     }
 }
+
+/// Programs that run at once.
+const PROGRAMS_AT_ONCE: usize = 16;

@@ -20,7 +20,7 @@ use siglatch_common::wire::v1::{ActionId, PACKET_LEN, Packet, SEALED_LEN, UserId
 use siglatch_tests::scene::{CLEAR_PORT, GATEWAY, PORTS, SEALED_PORT, STRANGER, Shape};
 use siglatch_tests::table_host::TableHost;
 use siglatch_tests::vectors::{Recorded, Sealed, User, Vectors};
-use siglatch_user::gate::{Decoy, Gate, Refusal, Remembered, Verdict, open};
+use siglatch_user::gate::{Beginning, Decoy, Gate, Noted, Refusal, Remembered, Verdict, open};
 use siglatch_user::keys::{Keyring, ServerKey};
 use siglatch_user::policy::{self, Action, ActionKind, Allowed, Policy};
 use subtle::ConstantTimeEq as _;
@@ -188,18 +188,33 @@ fn gate(vectors: &Vectors, wall: u64) -> Gate {
         id: UserId(user.id),
         name: name.clone(),
         enabled: true,
+        admin: false,
         networks: Vec::new(),
-        not_after: None,
+        period: policy::Period::default(),
+        uses: None,
     });
     let actions = (0..=u8::MAX).map(|id| Action {
         id: ActionId(id),
         name: format!("action-{id}"),
         allowed: Allowed::All,
         networks: Vec::new(),
+        period: policy::Period::default(),
+        hours: None,
+        uses: None,
+        dry_run: false,
         kind: ActionKind::Step,
     });
     let policy = Policy::new(users.collect(), actions.collect(), Vec::new(), Duration::from_secs(SKEW));
-    Gate::new(Arc::new(policy), 1024, Remembered::default(), &[], at(wall))
+    let beginning = Beginning {
+        policy: Arc::new(policy),
+        nonce_capacity: 1024,
+        programs_at_once: 1,
+        run: 1,
+        remembered: Remembered::default(),
+        noted: Noted::default(),
+        grants: &[],
+    };
+    Gate::new(beginning, at(wall))
 }
 
 const fn at(wall: u64) -> Now {

@@ -145,7 +145,9 @@ fn grant_rule(section: &Section<'_>, services: &[Located<Service>], findings: &m
         services: services.iter().map(|service| service.value).collect(),
         ttl: usual,
         max_ttl: longest,
+        destinations: Vec::new(),
         source: section.choice("source", &SOURCES, findings).unwrap_or(SourceRule::Packet),
+        undo: None,
     }
 }
 

@@ -38,7 +38,7 @@ pub use settings::{
 };
 pub use single::{ADMIN_SOCKET, admin_socket, length_of_time, network};
 
-use crate::policy::{Action, Allowed, Policy, Sequence};
+use crate::policy::{Action, Allowed, Period, Policy, Sequence};
 use deeds::{Deed, Users};
 use finding::Findings;
 use section::Section;
@@ -161,6 +161,10 @@ fn action(deed: Deed<'_>, user_ids: &HashMap<&str, UserId>) -> Option<Action> {
         name: deed.name.value.to_owned(),
         allowed,
         networks: deed.networks,
+        period: Period::default(),
+        hours: None,
+        uses: None,
+        dry_run: false,
         kind: deed.kind?,
     })
 }

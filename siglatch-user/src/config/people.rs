@@ -11,7 +11,7 @@ use super::finding::Findings;
 use super::key_files::{self, KeyFiles};
 use super::section::{Located, Section};
 use super::{schema, value};
-use crate::policy::User;
+use crate::policy::{Period, User};
 
 /// A user as far as the text goes; what is missing was reported.
 pub(super) struct Person<'t> {
@@ -72,8 +72,10 @@ impl Person<'_> {
             id: self.id?.value,
             name: self.name.value.to_owned(),
             enabled: self.enabled,
+            admin: false,
             networks: self.networks,
-            not_after: self.not_after,
+            period: Period { not_before: None, not_after: self.not_after },
+            uses: None,
         };
         Some((user, self.key?.value))
     }

@@ -374,7 +374,7 @@ fn the_days_are_counted_right() {
     ] {
         let text = SOUND.replace("id = 2\nkey", &format!("not_after = {text}\nid = 2\nkey"));
         let settings = read_text(&text).expect("sound").settings;
-        assert_eq!(settings.policy.user(UserId(2)).unwrap().not_after, Some(Wall::from_secs(seconds)), "{text}");
+        assert_eq!(settings.policy.user(UserId(2)).unwrap().period.not_after, Some(Wall::from_secs(seconds)), "{text}");
     }
 }
 

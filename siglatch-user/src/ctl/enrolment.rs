@@ -48,12 +48,14 @@ fn enrolment(settings: &Settings, user: &User, wire: Option<Wire>) -> anyhow::Re
     });
     let actions = policy.actions().filter(allowed).map(|action| {
         let source = match &action.kind {
-            ActionKind::Step => None,
-            ActionKind::Grant(rule) => match rule.source {
-                SourceRule::Packet => None,
-                SourceRule::Match => Some("match".to_owned()),
-                SourceRule::Claimed => Some("claimed".to_owned()),
-            },
+            ActionKind::Grant(rule) => Some(rule.source),
+            ActionKind::Revoke(rule) => Some(rule.source),
+            ActionKind::Step | ActionKind::Exec(_) | ActionKind::Builtin(_) => None,
+        };
+        let source = match source {
+            Some(SourceRule::Match) => Some("match".to_owned()),
+            Some(SourceRule::Claimed) => Some("claimed".to_owned()),
+            Some(SourceRule::Packet) | None => None,
         };
         (action.name.clone(), EnrolledAction { id: action.id.0, source })
     });

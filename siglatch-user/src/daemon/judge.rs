@@ -153,16 +153,17 @@ impl Judge {
         match verdict {
             Verdict::Admit(admission) => {
                 self.tallies.admitted();
-                let (user, action) = (self.gate.user_name(admission.user), self.gate.action_name(admission.action));
+                let knock = admission.knock;
+                let (user, action) = (self.gate.user_name(knock.user), self.gate.action_name(knock.action));
                 match admission.outcome {
                     Outcome::Done => debug!(%source, user, action, micros, "knock admitted"),
                     Outcome::Step { taken, of } => info!(%source, user, action, taken, of, "step taken"),
                 }
             }
-            Verdict::Refuse(refusal, user) => {
+            Verdict::Refuse(refusal, knock) => {
                 self.tallies.refused(refusal);
                 self.tally.count(refusal, now.boot);
-                let user = user.map_or("", |user| self.gate.user_name(user));
+                let user = knock.map_or("", |knock| self.gate.user_name(knock.user));
                 debug!(%source, user, reason = refusal.label(), micros, "knock refused");
             }
         }
@@ -183,7 +184,8 @@ impl Judge {
                 Effect::Lease(until) => self.owed.lease(until),
                 Effect::Forget(floor) => self.owed.forget(floor),
                 Effect::Remember(nonce) => nonces.push(nonce),
-                Effect::Open(opened) => grants.extend(opened),
+                Effect::Open(opened) => grants.extend(opened.grants),
+                Effect::Note(_) | Effect::Close(_) | Effect::Run(_) | Effect::Builtin(..) | Effect::Pretend(..) => {}
             }
         }
         match self.keep(&nonces) {

@@ -34,6 +34,14 @@ pub fn spread() -> Result<Key, getrandom::Error> {
     bytes().map(Key::from_bytes)
 }
 
+/// The number of a run of the daemon: no two alike, as far as 32 bits go.
+///
+/// # Errors
+/// If the kernel gives no randomness.
+pub fn run() -> Result<u32, getrandom::Error> {
+    bytes().map(u32::from_le_bytes)
+}
+
 fn bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;

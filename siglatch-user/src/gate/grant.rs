@@ -11,7 +11,9 @@ use crate::policy::{ActionKind, Policy, Service};
 pub struct GrantKey {
     /// Who is let in.
     pub source: Address,
-    /// To what.
+    /// To which host behind this one, of the same IP version; nothing: to this one.
+    pub destination: Option<Address>,
+    /// To what there.
     pub service: Service,
 }
 
@@ -44,8 +46,14 @@ pub fn still_allowed(grant: &Grant, policy: &Policy) -> bool {
         return false;
     };
     let opens = match &action.kind {
-        ActionKind::Grant(rule) => rule.services.contains(&grant.key.service),
-        ActionKind::Step => false,
+        ActionKind::Grant(rule) => {
+            let is_there = match grant.key.destination {
+                None => rule.destinations.is_empty(),
+                Some(destination) => rule.destinations.contains(&destination),
+            };
+            is_there && rule.services.contains(&grant.key.service)
+        }
+        ActionKind::Step | ActionKind::Revoke(_) | ActionKind::Exec(_) | ActionKind::Builtin(_) => false,
     };
     opens && action.allowed.allows(user.id)
 }

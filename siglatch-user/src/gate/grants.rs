@@ -52,7 +52,7 @@ impl Grants {
         }
         let label = format!("{} {}", opening.user.name, opening.action.name);
         let grants = opening.services.iter().map(|&service| {
-            let key = GrantKey { source: opening.source, service };
+            let key = GrantKey { source: opening.source, destination: None, service };
             let wanted = now.after(opening.ttl);
             let change = self.hold(key, wanted, &label);
             self.changes.extend(change);
@@ -95,7 +95,7 @@ impl Grants {
 
     /// Whether somebody holds a grant of whatever service now.
     pub(super) fn is_held_by(&self, source: Address, now: Boot) -> bool {
-        let first = GrantKey { source, service: Service { protocol: Protocol::Tcp, port: 0 } };
+        let first = GrantKey { source, destination: None, service: Service { protocol: Protocol::Tcp, port: 0 } };
         let held = self.held.range(first..).take_while(|(key, _)| key.source == source);
         held.into_iter().any(|(_, held)| held.until > now)
     }
@@ -137,7 +137,7 @@ mod tests {
     fn a_grant_is_held_by_its_source_until_its_end() {
         let (holder, other) = (Address::v4([192, 0, 2, 7]), Address::v4([192, 0, 2, 8]));
         let grant = |source, port, secs| Grant {
-            key: GrantKey { source, service: Service { protocol: Protocol::Udp, port } },
+            key: GrantKey { source, destination: None, service: Service { protocol: Protocol::Udp, port } },
             ttl: Duration::from_secs(secs),
             label: "alice ssh".to_owned(),
         };

@@ -1,8 +1,11 @@
 //! Decides what a datagram is worth: bytes, source and time in; a verdict and effects out. No IO, no clock.
 
+mod entry;
 mod fresh;
 mod grant;
 mod grants;
+mod job;
+mod knock_id;
 mod nonce;
 mod open;
 mod permit;
@@ -18,11 +21,14 @@ use siglatch_common::address::Address;
 use siglatch_common::units::{Boot, Now};
 use siglatch_common::wire::v1::{ActionId, UserId};
 
+pub use entry::{Debt, Entry, Noted};
 pub use fresh::Remembered;
 pub use grant::{Grant, GrantKey, still_allowed};
+pub use job::{Bound, Call, DebtId, Ending, How, Job, JobId, NotStarted, Why};
+pub use knock_id::KnockId;
 pub use nonce::Nonce;
 pub use open::{Decoy, Opened, open};
-pub use verdict::{Admission, Effect, Outcome, Refusal, Verdict};
+pub use verdict::{Admission, Effect, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
 
 use crate::policy::Policy;
 
@@ -39,6 +45,27 @@ pub struct Gate {
     grants: grants::Grants,
     effects: Vec<Effect>,
     handed_out: HandedOut,
+    /// The number of the knock before.
+    knock: KnockId,
+}
+
+/// What a gate begins with.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    /// The operator's rules.
+    pub policy: Arc<Policy>,
+    /// Nonces known at once.
+    pub nonce_capacity: usize,
+    /// Programs that run at once.
+    pub programs_at_once: usize,
+    /// The number of this run of the daemon: no two alike.
+    pub run: u32,
+    /// The nonces that an earlier run kept.
+    pub remembered: Remembered,
+    /// What its ledger says.
+    pub noted: Noted,
+    /// The grants that the firewall holds.
+    pub grants: &'a [Grant],
 }
 
 /// What the effects that were taken last have changed in the gate.
@@ -49,9 +76,10 @@ struct HandedOut {
 }
 
 impl Gate {
-    /// A gate that starts with what an earlier run left: the nonces it kept, and the grants that the firewall holds.
+    /// A gate that starts with what an earlier run left.
     #[must_use]
-    pub fn new(policy: Arc<Policy>, nonce_capacity: usize, remembered: Remembered, grants: &[Grant], now: Now) -> Self {
+    pub fn new(beginning: Beginning<'_>, now: Now) -> Self {
+        let Beginning { policy, nonce_capacity, programs_at_once: _, run, remembered, noted: _, grants } = beginning;
         let seen = fresh::Seen::new(remembered, policy.max_skew(), nonce_capacity, now);
         let mut gate = Self {
             policy,
@@ -60,6 +88,7 @@ impl Gate {
             grants: grants::Grants::default(),
             effects: Vec::new(),
             handed_out: HandedOut::default(),
+            knock: KnockId::new(run, 0),
         };
         gate.grants.take_over(grants, now.boot);
         gate
@@ -71,23 +100,24 @@ impl Gate {
             Ok(opened) => opened,
             Err(refusal) => return Verdict::Refuse(refusal, None),
         };
-        let user = opened.user();
-        match self.climb(opened, from, now) {
+        self.knock = self.knock.next();
+        let knock = Knock { id: self.knock, user: opened.user(), action: opened.action };
+        match self.climb(opened, knock, from, now) {
             Ok(admission) => Verdict::Admit(admission),
-            Err(refusal) => Verdict::Refuse(refusal, Some(user)),
+            Err(refusal) => Verdict::Refuse(refusal, Some(knock)),
         }
     }
 
     /// The ladder: each rung takes what the rung below proved, so none can be skipped.
-    fn climb(&mut self, opened: Opened, from: Address, now: Now) -> Result<Admission, Refusal> {
+    fn climb(&mut self, opened: Opened, knock: Knock, from: Address, now: Now) -> Result<Admission, Refusal> {
         let policy = Arc::clone(&self.policy);
         let fresh = self.seen.admit(opened, now, &mut self.effects)?;
         let stepped = self.steps.take(fresh, from, &policy, now.boot)?;
-        let permitted =
-            permit::permit(&stepped, from, &policy, now.wall).inspect_err(|_| self.steps.reset(stepped.user, from))?;
+        let permitted = permit::permit(&stepped, knock, from, &policy, now.wall)
+            .inspect_err(|_| self.steps.reset(stepped.user, from))?;
         if let Some(opening) = &permitted.opening {
             let grants = self.grants.open(opening, now.boot)?;
-            self.effects.push(Effect::Open(grants));
+            self.effects.push(Effect::Open(GrantsOpened { knock: knock.id, grants }));
         }
         Ok(permitted.admission)
     }

@@ -16,6 +16,9 @@ pub struct Opened {
     pub(super) nonce: Nonce,
     pub(super) action: ActionId,
     pub(super) payload: Payload,
+    /// Whether it came encrypted.
+    #[expect(dead_code, reason = "what programs are told")]
+    pub(super) sealed: bool,
     _proof: (),
 }
 
@@ -63,7 +66,13 @@ pub fn open(datagram: &[u8], wire: Wire, keys: &Keyring, decoy: &Decoy) -> Resul
     let is_signed = hmac(&packet, key).as_slice().ct_eq(packet.hmac.as_slice());
 
     if bool::from(is_ours & is_sound & is_enrolled & is_signed) {
-        Ok(Opened { nonce: Nonce::of(&packet), action: packet.action, payload: packet.payload, _proof: () })
+        Ok(Opened {
+            nonce: Nonce::of(&packet),
+            action: packet.action,
+            payload: packet.payload,
+            sealed: wire != Wire::Clear,
+            _proof: (),
+        })
     } else {
         Err(Refusal::Unauthentic)
     }

@@ -7,7 +7,7 @@ use siglatch_common::units::Wall;
 
 use super::step::Stepped;
 use super::words::Words;
-use super::{Admission, Outcome, Refusal};
+use super::{Admission, Knock, Outcome, Refusal};
 use crate::policy::{Action, ActionKind, GrantRule, Policy, Service, SourceRule, User};
 
 /// A knock that policy allows.
@@ -35,13 +35,14 @@ pub(super) struct Opening<'a> {
 /// The refusal of the first rule that does not hold.
 pub(super) fn permit<'a>(
     stepped: &Stepped,
+    knock: Knock,
     from: Address,
     policy: &'a Policy,
     now: Wall,
 ) -> Result<Permitted<'a>, Refusal> {
     let action = policy.action(stepped.action).ok_or(Refusal::UnknownAction)?;
     let user = policy.user(stepped.user).ok_or(Refusal::NotAllowed)?;
-    if user.not_after.is_some_and(|end| now >= end) {
+    if user.period.is_over(now) {
         return Err(Refusal::UserExpired);
     }
     if !within(&user.networks, from) {
@@ -53,9 +54,10 @@ pub(super) fn permit<'a>(
     if !within(&action.networks, from) {
         return Err(Refusal::ActionNetwork);
     }
-    let admission = Admission { user: user.id, action: action.id, outcome: stepped.outcome };
+    let admission = Admission { knock, outcome: stepped.outcome, dry_run: action.dry_run };
     let opening = match (&action.kind, stepped.outcome) {
-        (ActionKind::Step, _) | (ActionKind::Grant(_), Outcome::Step { .. }) => None,
+        (ActionKind::Step | ActionKind::Revoke(_) | ActionKind::Exec(_) | ActionKind::Builtin(_), _)
+        | (ActionKind::Grant(_), Outcome::Step { .. }) => None,
         (ActionKind::Grant(rule), Outcome::Done) => Some(opening(rule, stepped, from, user, action)?),
     };
     Ok(Permitted { admission, opening, _proof: () })

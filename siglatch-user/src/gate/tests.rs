@@ -11,7 +11,7 @@ use siglatch_common::wire::v1::{PACKET_LEN, Packet, Payload};
 
 use super::*;
 use crate::keys::{Keyring, ServerKey};
-use crate::policy::{Action, ActionKind, Allowed, GrantRule, Sequence, SourceRule, User};
+use crate::policy::{Action, ActionKind, Allowed, GrantRule, Period, Sequence, SourceRule, User};
 
 mod withdrawn;
 
@@ -250,7 +250,7 @@ fn a_sequence_is_one_user_s_from_one_address() {
     assert_eq!(door.now_knock(STEP_1, HOME), stepped(STEP_1, 1));
     assert_eq!(door.now_knock(STEP_2, ELSEWHERE), refused(Refusal::OutOfOrder));
     let bobs = Packet { user: BOB, ..door.knock(STEP_2, b"") };
-    assert_eq!(door.signed(bobs, &key(BOB), HOME), Verdict::Refuse(Refusal::OutOfOrder, Some(BOB)));
+    assert_eq!(door.signed(bobs, &key(BOB), HOME), refused_to(BOB, Refusal::OutOfOrder));
     assert_eq!(door.now_knock(STEP_2, HOME), stepped(STEP_2, 2), "what others did changed nothing");
 }
 
@@ -304,16 +304,16 @@ fn each_rule_refuses_and_its_near_miss_does_not() {
     assert_eq!(door.now_knock(LOCAL, HOME), admitted(LOCAL));
 
     let bobs = Packet { user: BOB, ..door.knock(BOBS, b"") };
-    assert_eq!(door.signed(bobs, &key(BOB), ELSEWHERE), Verdict::Refuse(Refusal::UserNetwork, Some(BOB)));
+    assert_eq!(door.signed(bobs, &key(BOB), ELSEWHERE), refused_to(BOB, Refusal::UserNetwork));
     let bobs = Packet { user: BOB, ..door.knock(BOBS, b"") };
-    assert!(matches!(door.signed(bobs, &key(BOB), HOME), Verdict::Admit(_)));
+    assert!(matches!(door.signed(bobs, &key(BOB), HOME), Said::Admitted(..)));
 
     door.pass(Duration::from_secs(99));
     let bobs = Packet { user: BOB, ..door.knock(BOBS, b"") };
-    assert!(matches!(door.signed(bobs, &key(BOB), HOME), Verdict::Admit(_)), "a second before the end");
+    assert!(matches!(door.signed(bobs, &key(BOB), HOME), Said::Admitted(..)), "a second before the end");
     door.pass(Duration::from_secs(1));
     let bobs = Packet { user: BOB, ..door.knock(BOBS, b"") };
-    assert_eq!(door.signed(bobs, &key(BOB), HOME), Verdict::Refuse(Refusal::UserExpired, Some(BOB)));
+    assert_eq!(door.signed(bobs, &key(BOB), HOME), refused_to(BOB, Refusal::UserExpired));
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_grant_is_for_the_address_that_the_rule_names() {
 fn a_claimed_address_outside_the_user_s_networks_is_refused() {
     let mut door = Door::new();
     let bobs = Packet { user: BOB, ..door.knock(CLAIMED, b"source=198.51.100.9") };
-    assert_eq!(door.signed(bobs, &key(BOB), HOME), Verdict::Refuse(Refusal::UserNetwork, Some(BOB)));
+    assert_eq!(door.signed(bobs, &key(BOB), HOME), refused_to(BOB, Refusal::UserNetwork));
 }
 
 #[test]
@@ -397,7 +397,7 @@ fn grants_of_an_earlier_run_are_taken_over() {
     let mut door = Door::new();
     assert_eq!(door.now_knock(SSH, HOME), admitted(SSH));
     let held = door.gate.live_grants(door.now.boot);
-    let gate = Gate::new(Arc::new(policy()), 1_000, Remembered::default(), &held, door.now);
+    let gate = Gate::new(Beginning { grants: &held, ..beginning(1_000, Remembered::default()) }, door.now);
     assert_eq!(gate.live_grants(door.now.boot), held);
 }
 
@@ -405,7 +405,7 @@ fn grants_of_an_earlier_run_are_taken_over() {
 fn a_grant_of_an_earlier_run_stays_only_while_policy_still_allows_it() {
     let policy = policy();
     let grant = |label: &str, service: &str| Grant {
-        key: GrantKey { source: Address::v4([192, 0, 2, 7]), service: service.parse().unwrap() },
+        key: GrantKey { source: Address::v4([192, 0, 2, 7]), destination: None, service: service.parse().unwrap() },
         ttl: Duration::from_secs(10),
         label: label.into(),
     };
@@ -473,7 +473,7 @@ impl Door {
         let users = [ALICE, BOB].map(|user| (user, key(user)));
         let now = Now { boot: Boot::from_nanos(1_000_000_000), wall: Wall::from_secs(START) };
         Self {
-            gate: Gate::new(Arc::new(policy()), capacity, Remembered::default(), &[], now),
+            gate: Gate::new(beginning(capacity, Remembered::default()), now),
             keys: Keyring::new(ServerKey::from_pem(pem).unwrap(), users, stranger()),
             now,
             challenge: 0,
@@ -482,7 +482,7 @@ impl Door {
     }
 
     fn restart(&mut self, remembered: Remembered) {
-        self.gate = Gate::new(Arc::new(policy()), self.capacity, remembered, &[], self.now);
+        self.gate = Gate::new(beginning(self.capacity, remembered), self.now);
     }
 
     fn pass(&mut self, span: Duration) {
@@ -504,42 +504,67 @@ impl Door {
         }
     }
 
-    fn now_knock(&mut self, action: ActionId, from: &str) -> Verdict {
+    fn now_knock(&mut self, action: ActionId, from: &str) -> Said {
         let knock = self.knock(action, b"");
         self.clear(knock, from)
     }
 
-    fn clear(&mut self, packet: Packet, from: &str) -> Verdict {
+    fn clear(&mut self, packet: Packet, from: &str) -> Said {
         self.signed(packet, &key(ALICE), from)
     }
 
-    fn signed(&mut self, packet: Packet, key: &HmacKey, from: &str) -> Verdict {
+    fn signed(&mut self, packet: Packet, key: &HmacKey, from: &str) -> Said {
         self.raw(&authenticate(packet, key).encode(), Wire::Clear, from)
     }
 
-    fn sealed(&mut self, packet: Packet, from: &str) -> Verdict {
+    fn sealed(&mut self, packet: Packet, from: &str) -> Said {
         let sealed = self.keys.server().public().seal(&authenticate(packet, &key(ALICE))).unwrap();
         self.raw(&sealed, Wire::Sealed, from)
     }
 
-    fn raw(&mut self, datagram: &[u8], wire: Wire, from: &str) -> Verdict {
+    fn raw(&mut self, datagram: &[u8], wire: Wire, from: &str) -> Said {
         let decoy = Decoy::from_random([9; PACKET_LEN]);
-        self.gate.judge(open(datagram, wire, &self.keys, &decoy), from.parse::<IpAddr>().unwrap().into(), self.now)
+        let opened = open(datagram, wire, &self.keys, &decoy);
+        match self.gate.judge(opened, from.parse::<IpAddr>().unwrap().into(), self.now) {
+            Verdict::Admit(Admission { knock, outcome, .. }) => Said::Admitted(knock.user, knock.action, outcome),
+            Verdict::Refuse(refusal, knock) => Said::Refused(refusal, knock.map(|knock| knock.user)),
+        }
     }
 
     /// What was opened since the last call: address, service, seconds.
     fn opened(&mut self) -> Vec<(String, String, u64)> {
         let effects = self.gate.take_effects().into_iter();
-        let grants = effects.filter_map(|effect| if let Effect::Open(grants) = effect { Some(grants) } else { None });
+        let grants =
+            effects.filter_map(|effect| if let Effect::Open(opened) = effect { Some(opened.grants) } else { None });
         grants.flatten().map(|g| (g.key.source.to_string(), g.key.service.to_string(), g.ttl.as_secs())).collect()
     }
 }
 
+fn beginning(nonce_capacity: usize, remembered: Remembered) -> Beginning<'static> {
+    Beginning {
+        policy: Arc::new(policy()),
+        nonce_capacity,
+        programs_at_once: 4,
+        run: 1,
+        remembered,
+        noted: Noted::default(),
+        grants: &[],
+    }
+}
+
 fn policy() -> Policy {
-    let user = |id, name: &str| User { id, name: name.into(), enabled: true, networks: vec![], not_after: None };
+    let user = |id, name: &str| User {
+        id,
+        name: name.into(),
+        enabled: true,
+        admin: false,
+        networks: vec![],
+        period: Period::default(),
+        uses: None,
+    };
     let bob = User {
         networks: vec!["192.0.2.0/24".parse().unwrap()],
-        not_after: Some(Wall::from_secs(START + 100)),
+        period: Period { not_before: None, not_after: Some(Wall::from_secs(START + 100)) },
         ..user(BOB, "bob")
     };
     let disabled = User { enabled: false, ..user(DISABLED, "carol") };
@@ -547,12 +572,24 @@ fn policy() -> Policy {
         let services = vec![service.parse().unwrap()];
         ActionKind::Grant(GrantRule {
             services,
+            destinations: vec![],
             ttl: Duration::from_secs(60),
             max_ttl: Duration::from_secs(300),
             source,
+            undo: None,
         })
     };
-    let action = |id, name: &str, kind| Action { id, name: name.into(), allowed: Allowed::All, networks: vec![], kind };
+    let action = |id, name: &str, kind| Action {
+        id,
+        name: name.into(),
+        allowed: Allowed::All,
+        networks: vec![],
+        period: Period::default(),
+        hours: None,
+        uses: None,
+        dry_run: false,
+        kind,
+    };
     let actions = vec![
         action(SSH, "ssh", grant("tcp/22", SourceRule::Packet)),
         action(MATCH, "match", grant("tcp/22", SourceRule::Match)),
@@ -580,19 +617,29 @@ fn stranger() -> HmacKey {
     HmacKey::parse(&[0xee; 32]).unwrap()
 }
 
-fn admitted(action: ActionId) -> Verdict {
-    Verdict::Admit(Admission { user: ALICE, action, outcome: Outcome::Done })
+/// A verdict, without the number of the knock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Said {
+    Admitted(UserId, ActionId, Outcome),
+    Refused(Refusal, Option<UserId>),
 }
 
-fn stepped(action: ActionId, taken: usize) -> Verdict {
-    let outcome = Outcome::Step { taken: taken.try_into().unwrap(), of: 3 };
-    Verdict::Admit(Admission { user: ALICE, action, outcome })
+fn admitted(action: ActionId) -> Said {
+    Said::Admitted(ALICE, action, Outcome::Done)
 }
 
-fn refused(refusal: Refusal) -> Verdict {
-    Verdict::Refuse(refusal, Some(ALICE))
+fn stepped(action: ActionId, taken: usize) -> Said {
+    Said::Admitted(ALICE, action, Outcome::Step { taken: taken.try_into().unwrap(), of: 3 })
 }
 
-fn refused_stranger() -> Verdict {
-    Verdict::Refuse(Refusal::Unauthentic, None)
+fn refused(refusal: Refusal) -> Said {
+    refused_to(ALICE, refusal)
+}
+
+fn refused_to(user: UserId, refusal: Refusal) -> Said {
+    Said::Refused(refusal, Some(user))
+}
+
+fn refused_stranger() -> Said {
+    Said::Refused(Refusal::Unauthentic, None)
 }

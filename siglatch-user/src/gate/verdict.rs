@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use siglatch_common::units::Wall;
 use siglatch_common::wire::v1::{ActionId, UserId};
 
-use super::{Grant, Nonce};
+use super::{Entry, Grant, GrantKey, Job, KnockId, Nonce};
+use crate::policy::Builtin;
 
 /// The answer to one datagram. The client is never told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,8 +14,19 @@ use super::{Grant, Nonce};
 pub enum Verdict {
     /// Authentic, fresh, and allowed.
     Admit(Admission),
-    /// Nothing happens; an authentic knock's user is known.
-    Refuse(Refusal, Option<UserId>),
+    /// Nothing happens; an authentic knock is known for what it is.
+    Refuse(Refusal, Option<Knock>),
+}
+
+/// An authentic knock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Knock {
+    /// Ties it to what comes of it.
+    pub id: KnockId,
+    /// Who knocked.
+    pub user: UserId,
+    /// What for.
+    pub action: ActionId,
 }
 
 impl Verdict {
@@ -26,12 +38,27 @@ impl Verdict {
         match self {
             Self::Admit(_) => true,
             Self::Refuse(refusal, _) => match refusal {
-                Refusal::OutOfOrder | Refusal::UnknownAction | Refusal::NotAllowed | Refusal::BadPayload => true,
+                Refusal::OutOfOrder
+                | Refusal::UnknownAction
+                | Refusal::NotAllowed
+                | Refusal::NotAdmin
+                | Refusal::ActionEarly
+                | Refusal::ActionExpired
+                | Refusal::ActionHours
+                | Refusal::ActionUsedUp
+                | Refusal::BadPayload
+                | Refusal::PayloadNotAscii
+                | Refusal::PayloadStart
+                | Refusal::NoDestination
+                | Refusal::Busy => true,
                 Refusal::Unauthentic
                 | Refusal::Stale
                 | Refusal::Replay
                 | Refusal::Overloaded
+                | Refusal::Unaudited
+                | Refusal::UserEarly
                 | Refusal::UserExpired
+                | Refusal::UserUsedUp
                 | Refusal::UserNetwork
                 | Refusal::ActionNetwork
                 | Refusal::SourceMissing
@@ -44,12 +71,12 @@ impl Verdict {
 /// A knock that was admitted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Admission {
-    /// Who knocked.
-    pub user: UserId,
-    /// What for.
-    pub action: ActionId,
+    /// Who knocked, and what for.
+    pub knock: Knock,
     /// What comes of it.
     pub outcome: Outcome,
+    /// Whether what comes of it is only told.
+    pub dry_run: bool,
 }
 
 /// What comes of an admitted knock.
@@ -99,24 +126,48 @@ refusals! {
     Replay "replay",
     /// No room to remember it: admitting it might mean admitting it twice.
     Overloaded "overloaded",
+    /// It could not be written into the audit log, and the operator wants nothing to happen that is not there.
+    Unaudited "unaudited",
     /// A step of a sequence, but not the one whose turn it is.
     OutOfOrder "out_of_order",
     /// No such action.
     UnknownAction "unknown_action",
+    /// The user's time has not begun.
+    UserEarly "user_early",
     /// The user's time is over.
     UserExpired "user_expired",
     /// The user may not knock from this network.
     UserNetwork "user_network",
+    /// The user has knocked as often as allowed.
+    UserUsedUp "user_used_up",
     /// The user may not ask for this action.
     NotAllowed "not_allowed",
+    /// Only administrators may ask for this action.
+    NotAdmin "not_admin",
     /// This action may not be asked for from this network.
     ActionNetwork "action_network",
+    /// The action's time has not begun.
+    ActionEarly "action_early",
+    /// The action's time is over.
+    ActionExpired "action_expired",
+    /// The action may not be asked for at this hour.
+    ActionHours "action_hours",
+    /// The action was asked for as often as allowed.
+    ActionUsedUp "action_used_up",
     /// The payload is not made of words that the action knows.
     BadPayload "bad_payload",
+    /// The payload holds something else than printable ASCII.
+    PayloadNotAscii "payload_not_ascii",
+    /// The payload does not begin as it must.
+    PayloadStart "payload_start",
     /// The payload must name a source address, and does not.
     SourceMissing "source_missing",
     /// The source address named in the payload is not the datagram's.
     SourceMismatch "source_mismatch",
+    /// None of the hosts that the action opens has an address of the source's IP version.
+    NoDestination "no_destination",
+    /// As many runs of the program wait as may.
+    Busy "busy",
 }
 
 /// What the caller must now do, in this order. If one cannot be done, those after it must not be, and the gate must be
@@ -130,8 +181,49 @@ pub enum Effect {
     Remember(Nonce),
     /// Forget the older half of what was remembered; no stamp up to this one will be taken for fresh.
     Forget(Wall),
+    /// Write it into the ledger, and through to the disk, before anything that follows.
+    Note(Entry),
     /// Open or extend these.
+    Open(GrantsOpened),
+    /// End these.
+    Close(GrantsEnded),
+    /// Start a program, and tell the gate how it ended ([`super::Gate::finished`]).
+    Run(Box<Job>),
+    /// Do this.
+    Builtin(KnockId, Builtin),
+    /// Tell what would have been done for a knock, and do nothing.
+    Pretend(KnockId, Pretended),
+}
+
+/// Grants that one knock opens or extends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GrantsOpened {
+    /// The knock.
+    pub knock: KnockId,
+    /// What it opens; all for one source.
+    pub grants: Vec<Grant>,
+}
+
+/// Grants that end before their time.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GrantsEnded {
+    /// The knock that ends them; nothing if it was an operator.
+    pub knock: Option<KnockId>,
+    /// What ends; their labels say whose they were. May be empty: then there was nothing to end.
+    pub grants: Vec<Grant>,
+}
+
+/// What would have been done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Pretended {
+    /// [`Effect::Open`].
     Open(Vec<Grant>),
+    /// [`Effect::Close`].
+    Close(Vec<GrantKey>),
+    /// [`Effect::Run`].
+    Run(Box<Job>),
+    /// [`Effect::Builtin`].
+    Builtin(Builtin),
 }
 
 #[cfg(test)]
@@ -140,14 +232,15 @@ mod tests {
 
     #[test]
     fn whoever_takes_a_knock_off_the_wire_is_not_vouched_for_by_it() {
-        let vouches = |refusal| Verdict::Refuse(refusal, Some(UserId(1))).vouches_for_source();
+        let knock = Knock { id: KnockId::new(0, 1), user: UserId(1), action: ActionId(1) };
+        let vouches = |refusal| Verdict::Refuse(refusal, Some(knock)).vouches_for_source();
         // The same datagram again, late, under another address than it names, or from where its user never is.
         for refusal in [Refusal::Replay, Refusal::Stale, Refusal::SourceMismatch, Refusal::UserNetwork] {
             assert!(!vouches(refusal), "{}", refusal.label());
         }
         assert!(!vouches(Refusal::Unauthentic) && !vouches(Refusal::UserExpired));
         assert!(vouches(Refusal::OutOfOrder) && vouches(Refusal::BadPayload));
-        let admission = Admission { user: UserId(1), action: ActionId(1), outcome: Outcome::Done };
+        let admission = Admission { knock, outcome: Outcome::Done, dry_run: false };
         assert!(Verdict::Admit(admission).vouches_for_source());
     }
 }

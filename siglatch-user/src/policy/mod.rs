@@ -1,14 +1,20 @@
 //! What the operator allows: users, actions, sequences, services. Never judges a packet.
 
+mod hours;
+mod period;
+mod program;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use siglatch_common::address::Network;
-use siglatch_common::units::Wall;
+use siglatch_common::address::{Address, Network};
 use siglatch_common::wire::v1::{ActionId, UserId};
 
+pub use hours::{Hours, Span, Weekdays};
+pub use period::Period;
+pub use program::{Bounds, Program, ProgramId};
 pub use service::{Protocol, Service, ServiceFlaw};
 
 /// The operator's rules, as the gate asks for them.
@@ -17,6 +23,7 @@ pub struct Policy {
     users: BTreeMap<UserId, User>,
     actions: BTreeMap<ActionId, Action>,
     sequences: Vec<Sequence>,
+    programs: Vec<Program>,
     /// Farthest that a stamp may be from our clock, either way.
     max_skew: Duration,
 }
@@ -30,10 +37,14 @@ pub struct User {
     pub name: String,
     /// A disabled user's knocks are refused like a stranger's.
     pub enabled: bool,
+    /// Whether actions of [`ActionKind::Builtin`] are open to the user.
+    pub admin: bool,
     /// Where the user may knock from; empty: from anywhere.
     pub networks: Vec<Network>,
-    /// From this moment on the user's knocks are refused.
-    pub not_after: Option<Wall>,
+    /// Outside of it the user's knocks are refused.
+    pub period: Period,
+    /// How many knocks of the user's have an effect; nothing: any number. Steps of a sequence before its last do not count.
+    pub uses: Option<NonZeroU32>,
 }
 
 /// Something that a knock can ask for.
@@ -47,6 +58,14 @@ pub struct Action {
     pub allowed: Allowed,
     /// Where it may be asked for from; empty: from anywhere.
     pub networks: Vec<Network>,
+    /// Outside of it knocks for the action are refused.
+    pub period: Period,
+    /// When in the week it may be asked for; nothing: always.
+    pub hours: Option<Hours>,
+    /// How often it has an effect, whoever asks for it; nothing: any number of times.
+    pub uses: Option<NonZeroU32>,
+    /// Everything is judged and told, and nothing done.
+    pub dry_run: bool,
     /// What happens then.
     pub kind: ActionKind,
 }
@@ -67,6 +86,12 @@ pub enum ActionKind {
     Step,
     /// Opens services for an address.
     Grant(GrantRule),
+    /// Ends the user's grants to an address.
+    Revoke(RevokeRule),
+    /// Starts a program.
+    Exec(ExecRule),
+    /// Asks the daemon itself for something.
+    Builtin(Builtin),
 }
 
 /// The grants of one action.
@@ -74,12 +99,66 @@ pub enum ActionKind {
 pub struct GrantRule {
     /// What is opened; at least one.
     pub services: Vec<Service>,
+    /// Hosts behind this one, whose services these are; empty: this host's own. Each grant is for those of the source's
+    /// own IP version.
+    pub destinations: Vec<Address>,
     /// For how long, unless the knock asks for another time.
     pub ttl: Duration,
     /// The longest that a knock may ask for.
     pub max_ttl: Duration,
     /// Which address it is opened for.
     pub source: SourceRule,
+    /// Runs when what one knock, or several in time, have opened for an address ends.
+    pub undo: Option<ProgramId>,
+}
+
+/// What an action takes back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RevokeRule {
+    /// Whose effects end: actions of [`ActionKind::Grant`], and of [`ActionKind::Exec`] with an undo; at least one.
+    pub actions: BTreeSet<ActionId>,
+    /// Which address they end for.
+    pub source: SourceRule,
+}
+
+/// How an action starts a program.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExecRule {
+    /// Which one.
+    pub program: ProgramId,
+    /// What payloads it takes.
+    pub payload: PayloadRule,
+    /// Runs when no such knock has come from the same user and address for so long.
+    pub undo: Option<Undo>,
+}
+
+/// What payloads a program takes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PayloadRule {
+    /// Printable ASCII only: 0x20 to 0x7e.
+    pub require_ascii: bool,
+    /// What it must begin with; empty: with anything.
+    pub starts_with: Vec<u8>,
+}
+
+/// What undoes a program's work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Undo {
+    /// The program that does it.
+    pub program: ProgramId,
+    /// How long after the last knock.
+    pub after: Duration,
+}
+
+/// What the daemon can be asked for by a knock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Builtin {
+    /// Read the configuration again.
+    Reload,
+    /// Write into log and audit log how it is.
+    Status,
+    /// Write into log and audit log what may be asked for, and by whom.
+    ListActions,
 }
 
 /// Which address a grant is for.
@@ -123,8 +202,21 @@ impl Policy {
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             actions: actions.into_iter().map(|action| (action.id, action)).collect(),
             sequences,
+            programs: Vec::new(),
             max_skew,
         }
+    }
+
+    /// The same with programs, which rules name by their place in the list.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Vec<Program>) -> Self {
+        self.programs = programs;
+        self
+    }
+
+    /// Has every action only tell what it would have done.
+    pub fn make_dry(&mut self) {
+        self.actions.values_mut().for_each(|action| action.dry_run = true);
     }
 
     /// Farthest that a stamp may be from our clock, either way.
@@ -161,6 +253,25 @@ impl Policy {
         &self.sequences
     }
 
+    /// Every program, in the order of their numbers.
+    #[must_use]
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// The program with that number.
+    #[must_use]
+    pub fn program(&self, id: ProgramId) -> Option<&Program> {
+        self.programs.get(usize::from(id.0))
+    }
+
+    /// The number of the program with that name.
+    #[must_use]
+    pub fn program_named(&self, name: &str) -> Option<ProgramId> {
+        let place = self.programs.iter().position(|program| program.name == name)?;
+        u16::try_from(place).ok().map(ProgramId)
+    }
+
     /// The action's place in a sequence; nothing if it stands alone.
     #[must_use]
     pub fn step(&self, action: ActionId) -> Option<Step<'_>> {
@@ -168,6 +279,18 @@ impl Policy {
             let index = of.steps.iter().position(|step| *step == action)?;
             Some(Step { sequence, of, index })
         })
+    }
+}
+
+impl Builtin {
+    /// The word in the configuration and in logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Status => "status",
+            Self::ListActions => "list-actions",
+        }
     }
 }
 

@@ -43,7 +43,7 @@ fn grant(source: &str, service: &str, secs: u64) -> Grant {
 }
 
 fn key(source: &str, service: &str) -> GrantKey {
-    GrantKey { source: source.parse::<IpAddr>().unwrap().into(), service: service.parse().unwrap() }
+    GrantKey { source: source.parse::<IpAddr>().unwrap().into(), destination: None, service: service.parse().unwrap() }
 }
 
 fn now() -> Boot {

@@ -130,7 +130,7 @@ pub(super) fn grant_key(bytes: &[u8]) -> Option<GrantKey> {
     };
     let [protocol, _, _, _, high, low, _, _] = *service;
     let service = Service { protocol: Protocol::from_number(protocol)?, port: u16::from_be_bytes([high, low]) };
-    Some(GrantKey { source, service })
+    Some(GrantKey { source, destination: None, service })
 }
 
 /// Length of a grant's key, in bytes.
@@ -234,6 +234,10 @@ mod tests {
     }
 
     fn key(source: &str, service: &str) -> GrantKey {
-        GrantKey { source: source.parse::<IpAddr>().unwrap().into(), service: service.parse().unwrap() }
+        GrantKey {
+            source: source.parse::<IpAddr>().unwrap().into(),
+            destination: None,
+            service: service.parse().unwrap(),
+        }
     }
 }

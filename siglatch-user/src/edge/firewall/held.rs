@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn key(n: u32) -> GrantKey {
-        GrantKey { source: Address::v4(n.to_be_bytes()), service: "tcp/22".parse().unwrap() }
+        GrantKey { source: Address::v4(n.to_be_bytes()), destination: None, service: "tcp/22".parse().unwrap() }
     }
 
     fn secs(secs: u64) -> Duration {

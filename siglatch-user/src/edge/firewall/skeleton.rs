@@ -360,6 +360,7 @@ mod tests {
     fn grant(source: &str) -> Grant {
         Grant {
             key: crate::gate::GrantKey {
+                destination: None,
                 source: source.parse::<IpAddr>().unwrap().into(),
                 service: "tcp/22".parse().unwrap(),
             },

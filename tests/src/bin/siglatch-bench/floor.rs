@@ -78,7 +78,7 @@ impl SetWriter {
     pub(crate) fn write(&mut self) -> Result<Duration> {
         self.written += 1;
         let source = Address::v4((0x0a00_0000 + self.written).to_be_bytes());
-        let key = GrantKey { source, service: "tcp/22".parse().expect("a service") };
+        let key = GrantKey { source, destination: None, service: "tcp/22".parse().expect("a service") };
         let grant = [Grant { key, ttl: Duration::from_secs(600), label: "user-1 ssh".into() }];
         let begin = Instant::now();
         self.firewall.write(&grant, clock::boot())?;
