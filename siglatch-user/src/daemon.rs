@@ -73,6 +73,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         blacklist,
         gate_keys,
         admin_socket,
+        programs_at_once,
         ..
     } = settings;
     let started = clock::boot();
@@ -110,7 +111,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         Beginning {
             policy: Arc::clone(&policy),
             nonce_capacity,
-            programs_at_once: PROGRAMS_AT_ONCE,
+            programs_at_once,
             run: randomness::run()?,
             remembered,
             noted: Noted::default(),
@@ -302,6 +303,3 @@ impl Stop {
         }
     }
 }
-
-/// Programs that run at once.
-const PROGRAMS_AT_ONCE: usize = 16;

@@ -33,8 +33,8 @@ pub use finding::{Code, Finding, Note, Severity, Span};
 pub use key_files::{KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};
 pub use settings::{
-    Attach, BanRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule, Limits, OperatorSets,
-    OwnTable, Scope, Settings, Xdp,
+    Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule,
+    Limits, OperatorSets, OwnTable, Scope, Settings, WhenFailing, Xdp,
 };
 pub use single::{ADMIN_SOCKET, admin_socket, length_of_time, network};
 
@@ -138,6 +138,9 @@ fn settings_of(
         blacklist,
         gate_keys: gate_keys?,
         admin_socket,
+        audit: AuditRule::default(),
+        debug: DebugRule::default(),
+        programs_at_once: 16,
         state_dir,
         key_threads,
         nonce_capacity,

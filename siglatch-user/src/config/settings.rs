@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use siglatch_common::address::Network;
+use siglatch_common::address::{Address, Network};
 use siglatch_common::lane::PerLane;
 use siglatch_common::layout::Tuning;
 use siglatch_common::seal::HmacKey;
@@ -38,6 +38,12 @@ pub struct Settings {
     pub gate_keys: GateKeys,
     /// Where `siglatchctl` finds the daemon.
     pub admin_socket: PathBuf,
+    /// Who did what, for later.
+    pub audit: AuditRule,
+    /// Whose knocks are told in full.
+    pub debug: DebugRule,
+    /// Programs that run at once, whichever they are; at least one.
+    pub programs_at_once: usize,
     /// Where nonces are kept.
     pub state_dir: PathBuf,
     /// Threads that use the private key; at least one.
@@ -132,6 +138,62 @@ pub enum Scope {
     Knock,
     /// Everything that the source sends.
     Host,
+}
+
+/// How the audit log is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuditRule {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The file that is written to. Older ones stand beside it.
+    pub file: PathBuf,
+    /// In bytes: a longer file is set aside, and a new one begun.
+    pub size: u64,
+    /// An older file is set aside, too.
+    pub age: Duration,
+    /// How many files that were set aside stay.
+    pub keep: u32,
+    /// What becomes of knocks while the log cannot be written.
+    pub when_failing: WhenFailing,
+}
+
+/// What becomes of knocks while the audit log cannot be written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WhenFailing {
+    /// They are judged as always; what was not written is counted.
+    #[default]
+    Admit,
+    /// They are refused.
+    Refuse,
+}
+
+/// Whose knocks are told in full, in the log.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct DebugRule {
+    /// These users'.
+    pub users: Vec<UserId>,
+    /// Whatever comes from these sources.
+    pub sources: Vec<Address>,
+    /// How long after the daemon's start; then it ends by itself.
+    pub span: Duration,
+}
+
+impl AuditRule {
+    /// Where it is unless the operator says otherwise.
+    pub const DEFAULT_FILE: &str = "/var/log/siglatch/audit.jsonl";
+}
+
+impl Default for AuditRule {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            file: PathBuf::from(Self::DEFAULT_FILE),
+            size: 64 * 1024 * 1024,
+            age: Duration::from_secs(30 * DAY),
+            keep: 12,
+            when_failing: WhenFailing::Admit,
+        }
+    }
 }
 
 impl Limits {
