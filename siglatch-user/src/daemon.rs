@@ -13,6 +13,7 @@ mod owed;
 mod report;
 mod turns;
 mod warden;
+mod way;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -20,25 +21,22 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use siglatch_common::lane::PerLane;
-use siglatch_common::layout::PortRule;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::admin;
-use crate::config::{self, Ingress, Settings};
+use crate::config::{self, Settings};
 use crate::edge::admin::{AdminSocket, Bounds};
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
-use crate::edge::lanes::{Lanes, Queues};
-use crate::edge::lists::Lists;
+use crate::edge::lanes::Lanes;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
-use crate::edge::socket::{Filter, KnockSocket};
-use crate::edge::xdp::{self, Attached, Maps, Mode, Shield};
+use crate::edge::xdp;
 use crate::edge::{clock, randomness};
 use crate::gate::{Beginning, Gate, Noted, still_allowed};
 use crate::keys::Keyring;
@@ -46,6 +44,7 @@ use crate::precedence::Precedence;
 use judge::{Input, Judge};
 use report::{Constants, Report, Tallies};
 use warden::Warden;
+use way::{Open, Way};
 
 /// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
 ///
@@ -79,14 +78,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let started = clock::boot();
     let policy = Arc::new(policy);
     let network = Network::open()?;
-    let loaded = match &ingress {
-        Ingress::Xdp(xdp) => {
-            let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
-            Some(xdp::Loaded::new(xdp, &rules, &measures, &network).await?)
-        }
-        Ingress::Socket => None,
-    };
-    let knock_ports: Vec<_> = if loaded.is_some() { ports.iter().map(|port| port.port).collect() } else { vec![] };
+    let way = Way::prepare(ingress, &ports, measures, &network).await?;
+    let knock_ports = way.closed_ports(&ports);
     Firewall::check(&firewall, &knock_ports)?;
 
     // From here on the other daemon, if there is one, is gone; what arrives waits in the ring.
@@ -120,17 +113,9 @@ pub async fn run(settings: Settings) -> Result<()> {
         clock::now(),
     );
     let (inputs, judged) = channel();
-    let (lists, sockets): (Box<dyn Lists>, _) = match &ingress {
-        Ingress::Xdp(xdp) => (Box::new(Maps::open(&xdp.pin_dir)?), None),
-        Ingress::Socket => {
-            let queues = Arc::new(Queues::default());
-            let filter = Filter::new(measures, Arc::clone(&queues));
-            (Box::new(filter.clone()), Some((filter, queues)))
-        }
-    };
     // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
     let (warden, to_warden) = Warden::begin(warden::Parts {
-        lists,
+        lists: way.lists()?,
         store: BanStore::open(&state_dir)?,
         ban,
         known,
@@ -153,33 +138,7 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     let mut tasks = JoinSet::new();
     let precedence = Precedence::new(PerLane::from_fn(|lane| lane_rules.of(lane).share));
-    let (lanes, ingress, interfaces) = match (ingress, loaded, sockets) {
-        (Ingress::Xdp(xdp), Some(loaded), _) => {
-            let own = network.own_addresses().await?;
-            let Attached { shield, candidates, diagnostics, interfaces, program } =
-                loaded.attach(&xdp, &own, &network).await?;
-            if let Some(diagnostics) = diagnostics {
-                tasks.spawn(async { Ok(diagnostics.run().await?) });
-            }
-            tasks.spawn(mind_shield(shield, network));
-            let at = |(name, mode): (String, Mode)| admin::Interface { name, mode: mode.label().to_owned(), program };
-            let interfaces = interfaces.into_iter().map(at).collect();
-            (Lanes::Rings(Box::new(candidates)), admin::Ingress::Xdp, interfaces)
-        }
-        (_, _, Some((filter, queues))) => {
-            for port in &ports {
-                for socket in KnockSocket::open(*port, &filter)? {
-                    tasks.spawn(async move { socket.listen().await.context("a knock socket") });
-                }
-            }
-            for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
-                warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
-            }
-            warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
-            (Lanes::Queues(queues), admin::Ingress::Socket, Vec::new())
-        }
-        (_, _, None) => bail!("there is no ingress"),
-    };
+    let Open { lanes, ingress, interfaces } = way.open(&ports, network, &mut tasks).await?;
     let depths = lanes.depths();
     tasks.spawn(feed(lanes, precedence, Arc::clone(&pool)));
     let report = Report::new(
@@ -230,16 +189,6 @@ async fn feed(mut lanes: Lanes, mut precedence: Precedence, pool: Arc<KeyPool>) 
 
 fn port_status(port: &config::KnockPort) -> admin::Port {
     admin::Port { port: port.port, wire: port.wire.label().to_owned() }
-}
-
-/// Keeps the filter's list of this host's addresses true.
-async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
-    loop {
-        network.changed().await?;
-        let own = network.own_addresses().await?;
-        shield.set_own_addresses(&own)?;
-        debug!(addresses = own.len(), "this host's addresses have changed");
-    }
 }
 
 /// Tells the judge when somebody else has changed the table. On a thread of its own, which ends with the process.
