@@ -13,3 +13,4 @@ pub mod gate;
 pub mod keys;
 pub mod policy;
 pub mod precedence;
+pub mod spotlight;

@@ -23,8 +23,28 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub(super) const fn user(&self) -> UserId {
+    /// Who has signed it.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
         self.nonce.user
+    }
+
+    /// What makes it the only one of its kind.
+    #[must_use]
+    pub const fn nonce(&self) -> Nonce {
+        self.nonce
+    }
+
+    /// What for.
+    #[must_use]
+    pub const fn action(&self) -> ActionId {
+        self.action
+    }
+
+    /// What came with it.
+    #[must_use]
+    pub const fn payload(&self) -> &Payload {
+        &self.payload
     }
 }
 
