@@ -73,6 +73,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         gate_keys,
         admin_socket,
         programs_at_once,
+        debug,
         ..
     } = settings;
     let started = clock::boot();
@@ -126,7 +127,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         judge: inputs.clone(),
     })?;
     let tallies = Arc::new(Tallies::default());
-    let judge = Judge::new(gate, store, wall, to_warden.clone(), Arc::clone(&tallies));
+    let mut judge = Judge::new(gate, store, wall, to_warden.clone(), Arc::clone(&tallies));
+    judge.follow(&debug, clock::boot());
     let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
     watch_firewall(watcher, inputs.clone())?;
     let (answers, operations) = (inputs.clone(), Arc::clone(&tallies));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{BanOrder, BanPage, Banned, BansQuery, Lifted, Status, UnbanOrder};
+use super::{BanOrder, BanPage, Banned, BansQuery, DebugOrder, DebugState, DebugTarget, Lifted, Status, UnbanOrder};
 
 /// The version that this program speaks.
 pub const VERSION: u64 = 1;
@@ -37,6 +37,12 @@ pub enum Request {
     Ban(BanOrder),
     /// Lift a ban.
     Unban(UnbanOrder),
+    /// Whose knocks are told in full.
+    Debug {},
+    /// Tell somebody's knocks in full.
+    DebugOn(DebugOrder),
+    /// Do not any more; without a user or a source, nobody's.
+    DebugOff(DebugTarget),
 }
 
 /// What the daemon replies when it has done what it was asked.
@@ -51,6 +57,8 @@ pub enum Reply {
     Banned(Banned),
     /// To [`Request::Unban`].
     Lifted(Lifted),
+    /// To [`Request::Debug`], [`Request::DebugOn`] and [`Request::DebugOff`].
+    Debug(DebugState),
 }
 
 /// Why the daemon has not done what it was asked.
@@ -84,6 +92,8 @@ pub enum Code {
     Full,
     /// There is no such ban.
     NotBanned,
+    /// There is no such user, or the like.
+    NoSuch,
     /// It stands in a file of the configuration, and would come back.
     FromFile,
     /// The kernel or the disk did not take it.
@@ -152,11 +162,23 @@ impl Request {
             Self::Bans(_) => "bans",
             Self::Ban(_) => "ban",
             Self::Unban(_) => "unban",
+            Self::Debug {} => "debug",
+            Self::DebugOn(_) => "debug_on",
+            Self::DebugOff(_) => "debug_off",
+        }
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub const fn is_order(&self) -> bool {
+        match self {
+            Self::Ban(_) | Self::Unban(_) | Self::DebugOn(_) | Self::DebugOff(_) => true,
+            Self::Status {} | Self::Bans(_) | Self::Debug {} => false,
         }
     }
 
     /// Every word that can stand under `do`.
-    pub const NAMES: [&str; 4] = ["status", "bans", "ban", "unban"];
+    pub const NAMES: [&str; 7] = ["status", "bans", "ban", "unban", "debug", "debug_on", "debug_off"];
 }
 
 impl Reply {

@@ -5,6 +5,7 @@ mod ban;
 mod bans;
 pub mod check;
 mod config_file;
+mod debug;
 mod edit;
 mod enrolment;
 mod gate_key;
@@ -48,6 +49,8 @@ enum Command {
     Bans(bans::Bans),
     Ban(ban::Ban),
     Unban(unban::Unban),
+    #[command(subcommand)]
+    Debug(debug::Command),
 }
 
 /// Does what the arguments say, the program's name first. Prints what it did, or why not.
@@ -66,6 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bans(bans) => bans.run(),
         Command::Ban(ban) => ban.run(),
         Command::Unban(unban) => unban.run(),
+        Command::Debug(debug) => debug.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

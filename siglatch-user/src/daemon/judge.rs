@@ -1,6 +1,8 @@
 //! The thread that owns gate, nonce store and firewall: it alone admits, and it does what was decided, in order.
 //! Never waits for a key operation or a stranger.
 
+mod debug;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -13,12 +15,16 @@ use super::owed::{Due, Owed};
 use super::report::Tallies;
 use super::turns::Turns;
 use super::warden::{Event, ToWarden};
+use crate::admin::DebugState;
+use crate::admin::protocol::Problem;
 use crate::causes::with_causes;
 use crate::edge::clock;
 use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
 use crate::edge::key_pool::Answer;
 use crate::edge::nonce_store::{NonceStore, NonceStoreError};
 use crate::gate::{Effect, Gate, Grant, Nonce, Outcome, Refusal, Verdict};
+use crate::spotlight::Spotlight;
+pub(super) use debug::DebugWish;
 
 /// What the judge is told.
 #[derive(Debug)]
@@ -33,6 +39,13 @@ pub(super) enum Input {
         sources: Vec<Address>,
         /// Where the answer goes; it has room for it.
         reply: SyncSender<Vec<Address>>,
+    },
+    /// An operator wishes something of the spotlight.
+    Debug {
+        /// What.
+        wish: DebugWish,
+        /// Where the answer goes; it has room for it.
+        reply: SyncSender<Result<DebugState, Problem>>,
     },
     /// Finish.
     Stop,
@@ -51,6 +64,7 @@ pub(super) struct Judge {
     /// What the store must have before the next nonce.
     owed: Owed,
     tally: Tally,
+    spotlight: Spotlight,
 }
 
 /// Refusals since the last line in the log.
@@ -78,6 +92,7 @@ impl Judge {
             repair: None,
             owed: Owed::default(),
             tally: Tally::default(),
+            spotlight: Spotlight::new(),
         }
     }
 
@@ -111,7 +126,10 @@ impl Judge {
 
     /// How long nothing is due.
     fn wait(&self) -> Option<Duration> {
-        let due = [self.gate.next_timeout(), self.repair, self.tally.due].into_iter().flatten().min()?;
+        let due = [self.gate.next_timeout(), self.repair, self.tally.due, self.spotlight.next_expiry()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(due.since(clock::boot()))
     }
 
@@ -134,6 +152,11 @@ impl Judge {
                 // Fails only if the warden waits no more.
                 let _ = reply.try_send(sources);
             }
+            Input::Debug { wish, reply } => {
+                let answer = self.debug(&wish, clock::boot());
+                // Fails only if the warden waits no more.
+                let _ = reply.try_send(answer);
+            }
             Input::Stop => return false,
         }
         true
@@ -144,6 +167,7 @@ impl Judge {
         let source = answer.candidate.source;
         let micros = now.boot.since(Boot::from_nanos(answer.candidate.arrival_ns)).as_micros();
         let verdict = self.gate.judge(answer.opened, source, now);
+        self.show(&answer, &verdict, now.boot);
         if verdict.vouches_for_source() {
             self.warden.tell(Event::Authentic(source));
         } else if let Verdict::Refuse(Refusal::Unauthentic, _) = verdict {
@@ -247,6 +271,9 @@ impl Judge {
                 }
                 Err(error) => self.retry_later(&error),
             }
+        }
+        if self.spotlight.next_expiry().is_some() {
+            self.end_debugging(now.boot);
         }
         if self.tally.due.is_some_and(|due| due <= now.boot) {
             self.tally.tell();

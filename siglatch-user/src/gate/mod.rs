@@ -173,6 +173,12 @@ impl Gate {
         self.grants.is_held_by(source, now)
     }
 
+    /// The number of the user with that name.
+    #[must_use]
+    pub fn user_named(&self, name: &str) -> Option<UserId> {
+        self.policy.users().find(|user| user.name == name).map(|user| user.id)
+    }
+
     /// The user's name, for logs.
     #[must_use]
     pub fn user_name(&self, user: UserId) -> &str {

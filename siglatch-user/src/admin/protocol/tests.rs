@@ -35,6 +35,18 @@ fn requests() -> Vec<(Request, &'static str)> {
             Request::Unban(UnbanOrder { network: network("192.0.2.7") }),
             r#"{"siglatch":1,"do":"unban","network":"192.0.2.7"}"#,
         ),
+        (Request::Debug {}, r#"{"siglatch":1,"do":"debug"}"#),
+        (
+            Request::DebugOn(DebugOrder {
+                target: DebugTarget { user: Some("alice".to_owned()), source: None },
+                seconds: 600.try_into().unwrap(),
+            }),
+            r#"{"siglatch":1,"do":"debug_on","target":{"user":"alice"},"for":600}"#,
+        ),
+        (
+            Request::DebugOff(DebugTarget { user: None, source: Some([192, 0, 2, 7].into()) }),
+            r#"{"siglatch":1,"do":"debug_off","source":"192.0.2.7"}"#,
+        ),
     ]
 }
 
@@ -218,6 +230,13 @@ fn any_request() -> impl Strategy<Value = Request> {
             Request::Ban(BanOrder { network, seconds, comment })
         }),
         any_network().prop_map(|network| Request::Unban(UnbanOrder { network })),
+        Just(Request::Debug {}),
+        ("[ -~é€😀]{0,60}", 1..=u64::MAX).prop_map(|(user, seconds)| {
+            let target = DebugTarget { user: Some(user), source: None };
+            Request::DebugOn(DebugOrder { target, seconds: seconds.try_into().unwrap() })
+        }),
+        any::<std::net::IpAddr>()
+            .prop_map(|source| Request::DebugOff(DebugTarget { user: None, source: Some(source) })),
     ]
 }
 

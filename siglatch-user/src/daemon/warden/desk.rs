@@ -1,14 +1,17 @@
 //! What the warden answers operators. Never reads from a socket.
 
+use std::sync::mpsc::sync_channel;
+
 use siglatch_common::address::Network;
 use siglatch_common::units::Now;
 use tracing::info;
 
-use super::Warden;
+use super::{ANSWER, Warden};
 use crate::admin::protocol::{Code, Problem, Reply, Request};
 use crate::admin::{BanOrder, BanPage, Banned, Lifted, network_text};
 use crate::bans::{Full, NotLifted};
 use crate::causes::with_causes;
+use crate::daemon::judge::{DebugWish, Input};
 use crate::daemon::report::{Holding, Report};
 use crate::edge::admin::Asked;
 use crate::edge::clock;
@@ -29,6 +32,9 @@ impl Warden {
             }
             Request::Ban(order) => self.ban(order, now).map(Reply::Banned),
             Request::Unban(order) => self.unban(order.network, now).map(Reply::Lifted),
+            Request::Debug {} => self.debug(DebugWish::Nothing),
+            Request::DebugOn(order) => self.debug(DebugWish::On(order.clone())),
+            Request::DebugOff(target) => self.debug(DebugWish::Off(target.clone())),
         };
         self.carry_out(now);
         asked.answer(answer);
@@ -72,6 +78,14 @@ impl Warden {
         lifted.note = joined([lifted.note.take(), self.is_owed_to_the_disk(), None]);
         info!(network = network_text(network), "ban lifted by the operator");
         Ok(lifted)
+    }
+
+    /// The judge knows whose knocks are told, and tells them.
+    fn debug(&self, wish: DebugWish) -> Result<Reply, Problem> {
+        let late = || Problem::new(Code::Late, "the thread that judges knocks has not answered").with_help("try again");
+        let (reply, answer) = sync_channel(1);
+        self.judge.send(Input::Debug { wish, reply }).map_err(|_| late())?;
+        answer.recv_timeout(ANSWER).map_err(|_| late())?.map(Reply::Debug)
     }
 
     /// What to tell if what was just changed could not be kept.

@@ -4,7 +4,7 @@ mod client;
 mod server;
 
 pub use client::{AdminClient, AskError};
-pub use server::{AdminSocket, AdminSocketError, Asked, Bounds};
+pub use server::{AdminSocket, AdminSocketError, Asked, Bounds, Peer};
 
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,18 @@ pub struct AdminSocket {
 pub struct Asked {
     /// What is asked.
     pub request: Request,
+    /// Who asks.
+    pub peer: Peer,
     reply: oneshot::Sender<Answer>,
+}
+
+/// The process that asks, as the kernel says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its number; nothing if it is out of our sight.
+    pub pid: Option<i32>,
 }
 
 /// What those who may ask can make the daemon hold, and for how long.
@@ -156,7 +167,7 @@ async fn converse(
                 let answer = match request {
                     Ok(request) => {
                         debug!(uid = peer.uid(), request = request.name(), "admin request");
-                        answer(request, bounds, &ask).await
+                        answer(request, Peer { uid: peer.uid(), pid: peer.pid() }, bounds, &ask).await
                     }
                     Err(problem) => Err(problem),
                 };
@@ -174,9 +185,9 @@ async fn converse(
     }
 }
 
-async fn answer(request: Request, bounds: Bounds, ask: &impl Fn(Asked)) -> Answer {
+async fn answer(request: Request, peer: Peer, bounds: Bounds, ask: &impl Fn(Asked)) -> Answer {
     let (reply, answered) = oneshot::channel();
-    ask(Asked { request, reply });
+    ask(Asked { request, peer, reply });
     match timeout(bounds.answer, answered).await {
         Ok(Ok(answer)) => answer,
         // It was dropped unanswered: there was no room for it, or the daemon is about to end.

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::admin::protocol::{Code, Problem, REQUEST_MAX, Reply, ReplyFlaw, Request};
-use crate::admin::{BanEntry, BanOrder, BanPage, Banned, BansQuery, Comment, Status, UnbanOrder};
+use crate::admin::{BanEntry, BanOrder, BanPage, Banned, BansQuery, Comment, DebugState, Status, UnbanOrder};
 
 struct Daemon {
     folder: TempDir,
@@ -59,6 +59,7 @@ fn answer(asked: Asked) {
             Ok(Reply::Banned(Banned { entry, replaced: false, note: None }))
         }
         Request::Unban(_) => Err(Problem::new(Code::NotBanned, "it is not banned")),
+        Request::Debug {} | Request::DebugOn(_) | Request::DebugOff(_) => Ok(Reply::Debug(DebugState::default())),
     };
     asked.answer(answer);
 }
