@@ -27,14 +27,19 @@ pub(super) enum Protected {
 
 fn own_table(section: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
     section.refuse(&["family", "set_v4", "set_v6"], "it belongs to mode = \"sets\"", findings);
-    let name = section.parsed("table", value::nft_name, findings).map_or(DEFAULT_TABLE, |name| name.value);
-    let priority = section.number("priority", PRIORITIES, findings).map_or(DEFAULT_PRIORITY, |number| number.value);
+    let name = section.parsed("table", value::nft_name, findings).map_or(OwnTable::DEFAULT_NAME, |name| name.value);
+    let priority =
+        section.number("priority", PRIORITIES, findings).map_or(OwnTable::DEFAULT_PRIORITY, |number| number.value);
     let given = section.place("protect").is_some();
     let Some(protect) = section.parsed_list("protect", value::service, findings).or((!given).then(Vec::new)) else {
         return (None, Protected::Unknown);
     };
-    let table =
-        OwnTable { name: name.to_owned(), priority, protect: protect.iter().map(|service| service.value).collect() };
+    let table = OwnTable {
+        name: name.to_owned(),
+        priority,
+        protect: protect.iter().map(|service| service.value).collect(),
+        protect_forward: Vec::new(),
+    };
     (Some(Firewall::Table(table)), Protected::Services(protect))
 }
 
@@ -67,6 +72,8 @@ fn sets(section: &Section<'_>, findings: &mut Findings) -> Option<Firewall> {
         table: table?.value.to_owned(),
         v4: v4.map(|set| set.value.to_owned()),
         v6: v6.map(|set| set.value.to_owned()),
+        forward_v4: None,
+        forward_v6: None,
     }))
 }
 
@@ -75,11 +82,6 @@ enum Mode {
     Table,
     Sets,
 }
-
-const DEFAULT_TABLE: &str = "siglatch";
-
-/// Just before the chains that most rulesets hang at `filter` (0).
-const DEFAULT_PRIORITY: i32 = -10;
 
 /// Behind connection tracking, which works at -200 (`NF_IP_PRI_CONNTRACK`): the chain must know what is established.
 const PRIORITIES: std::ops::RangeInclusive<i64> = -199..=1_000;

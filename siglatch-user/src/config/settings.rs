@@ -11,7 +11,7 @@ use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::UserId;
 
 use crate::keys::{GateKeys, ServerKey};
-use crate::policy::{Policy, Service};
+use crate::policy::{Door, Policy, Service};
 
 /// Everything the operator decided.
 #[derive(Debug)]
@@ -314,10 +314,33 @@ pub struct OwnTable {
     pub priority: i32,
     /// Services that are closed unless granted.
     pub protect: Vec<Service>,
+    /// Services of hosts behind this one that are closed unless granted.
+    pub protect_forward: Vec<Door>,
 }
 
-/// The operator's sets: `type ipv4_addr . inet_proto . inet_service` (or `ipv6_addr …`) with `flags timeout`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+impl OwnTable {
+    /// Its name unless the operator says otherwise.
+    pub const DEFAULT_NAME: &str = "siglatch";
+
+    /// Just before the chains that most rulesets hang at `filter` (0).
+    pub const DEFAULT_PRIORITY: i32 = -10;
+}
+
+impl Default for OwnTable {
+    /// Closes nothing.
+    fn default() -> Self {
+        Self {
+            name: Self::DEFAULT_NAME.to_owned(),
+            priority: Self::DEFAULT_PRIORITY,
+            protect: Vec::new(),
+            protect_forward: Vec::new(),
+        }
+    }
+}
+
+/// The operator's sets with `flags timeout`. Those for this host: `type ipv4_addr . inet_proto . inet_service` (or
+/// `ipv6_addr …`); for hosts behind it: `type ipv4_addr . ipv4_addr . inet_proto . inet_service`, source and destination.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OperatorSets {
     /// `inet`, `ip` or `ip6`.
     pub family: String,
@@ -327,4 +350,8 @@ pub struct OperatorSets {
     pub v4: Option<String>,
     /// Name of the set for IPv6, if there is one.
     pub v6: Option<String>,
+    /// Name of the set for IPv4 to hosts behind this one, if there is one.
+    pub forward_v4: Option<String>,
+    /// The same for IPv6.
+    pub forward_v6: Option<String>,
 }

@@ -60,7 +60,10 @@ fn a_sound_text_has_no_finding_and_the_defaults_of_the_manual() {
     assert_eq!(settings.state_dir, Path::new("/var/lib/siglatch"));
     assert_eq!((settings.key_threads, settings.nonce_capacity), (3, 1_000_000));
     let protect = services(&["tcp/22", "udp/500"]);
-    assert_eq!(settings.firewall, Firewall::Table(OwnTable { name: "siglatch".to_owned(), priority: -10, protect }));
+    assert_eq!(
+        settings.firewall,
+        Firewall::Table(OwnTable { name: "siglatch".to_owned(), priority: -10, protect, protect_forward: Vec::new() })
+    );
     assert_eq!(settings.policy.max_skew(), Duration::from_secs(60));
     assert_eq!(settings.user_keys.len(), 2);
     let ActionKind::Grant(rule) = &settings.policy.action(ActionId(1)).unwrap().kind else { panic!("ssh grants") };

@@ -1,5 +1,6 @@
 //! What the operator allows: users, actions, sequences, services. Never judges a packet.
 
+mod door;
 mod hours;
 mod period;
 mod program;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use siglatch_common::address::{Address, Network};
 use siglatch_common::wire::v1::{ActionId, UserId};
 
+pub use door::{Door, DoorFlaw};
 pub use hours::{Hours, Span, Weekdays};
 pub use period::Period;
 pub use program::{Bounds, Program, ProgramId};

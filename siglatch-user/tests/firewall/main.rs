@@ -35,7 +35,7 @@ fn read_back() -> Vec<Grant> {
 
 fn own() -> Settings {
     let protect = ["udp/51820", "tcp/22"].map(|service| service.parse().unwrap()).to_vec();
-    Settings::Table(OwnTable { name: "siglatch".to_owned(), priority: -7, protect })
+    Settings::Table(OwnTable { priority: -7, protect, ..OwnTable::default() })
 }
 
 fn grant(source: &str, service: &str, secs: u64) -> Grant {

@@ -84,7 +84,7 @@ fn a_version_without_a_set_fails_alone() {
             family: "inet".to_owned(),
             table: "filter".to_owned(),
             v4: Some("knockers".to_owned()),
-            v6: None,
+            ..OperatorSets::default()
         });
         let (mut firewall, _) = Firewall::open(&v4_only, &[], now()).unwrap();
         let grants = [grant("2001:db8::7", "tcp/22", 60), grant("192.0.2.7", "tcp/22", 60)];
@@ -102,6 +102,7 @@ fn operator() -> Settings {
         table: "filter".to_owned(),
         v4: Some("knockers".to_owned()),
         v6: Some("knockers6".to_owned()),
+        ..OperatorSets::default()
     })
 }
 

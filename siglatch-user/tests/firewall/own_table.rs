@@ -198,11 +198,8 @@ fn a_second_start_takes_the_grants_over() {
         first.write(&grants, now()).unwrap();
         drop(first);
 
-        let changed = Settings::Table(OwnTable {
-            name: "siglatch".to_owned(),
-            priority: 5,
-            protect: vec!["tcp/443".parse().unwrap()],
-        });
+        let changed =
+            Settings::Table(OwnTable { priority: 5, protect: vec!["tcp/443".parse().unwrap()], ..OwnTable::default() });
         let (mut second, found) = Firewall::open(&changed, &[], now()).unwrap();
         let mut keys: Vec<_> = found.iter().map(|grant| grant.key).collect();
         keys.sort_unstable();
@@ -264,7 +261,7 @@ fn a_check_changes_nothing() {
     in_namespace(|| {
         Firewall::check(&own(), &[62201]).unwrap();
         assert_eq!(nft("list ruleset"), "");
-        let bad = Settings::Table(OwnTable { name: "x".repeat(256), priority: 0, protect: Vec::new() });
+        let bad = Settings::Table(OwnTable { name: "x".repeat(256), ..OwnTable::default() });
         let error = Firewall::check(&bad, &[]).unwrap_err();
         assert!(matches!(error, FirewallError::Kernel { .. }), "{error}");
     });

@@ -22,9 +22,9 @@ fn only_the_granted_get_through_and_no_restart_opens_a_gap() {
         shell("ip link add gw type veth peer name peer && ip address add 10.9.0.1/24 dev gw && ip link set gw up");
         shell("ip address add fd09::1/64 dev gw nodad");
         let settings = Settings::Table(OwnTable {
-            name: "siglatch".to_owned(),
             priority: 0,
             protect: vec!["udp/5000".parse().unwrap()],
+            ..OwnTable::default()
         });
         let (mut firewall, _) = Firewall::open(&settings, &[62201], now()).unwrap();
         let grants = [grant("10.9.0.2", "udp/5000", 600), grant("fd09::2", "udp/5000", 600)];

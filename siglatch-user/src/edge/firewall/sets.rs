@@ -154,7 +154,7 @@ mod tests {
             family: "inet".to_owned(),
             table: "filter".to_owned(),
             v4: Some("knockers".to_owned()),
-            v6: None,
+            ..OperatorSets::default()
         });
         check(&target.unwrap(), "knockers", Version::V4, shape, table_exists)
     }

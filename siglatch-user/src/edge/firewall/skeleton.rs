@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn skeleton(knock_ports: &[u16]) -> Skeleton {
-        let own = OwnTable { name: "siglatch".to_owned(), priority: -10, protect: vec!["tcp/22".parse().unwrap()] };
+        let own = OwnTable { protect: vec!["tcp/22".parse().unwrap()], ..OwnTable::default() };
         Skeleton::new(&own, knock_ports)
     }
 

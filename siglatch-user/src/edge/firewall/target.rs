@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn in_our_own_table_every_element_is_ours() {
-        let target = Target::own(&OwnTable { name: "siglatch".to_owned(), priority: 0, protect: Vec::new() });
+        let target = Target::own(&OwnTable::default());
         assert_eq!(target.comment("alice ssh"), "alice ssh");
         assert_eq!(target.label(Some("alice ssh")).as_deref(), Some("alice ssh"));
         assert_eq!(target.label(None).as_deref(), Some(""));
@@ -174,7 +174,7 @@ mod tests {
             family: family.to_owned(),
             table: "filter".to_owned(),
             v4: Some("knockers".to_owned()),
-            v6: None,
+            ..OperatorSets::default()
         })
     }
 }

@@ -228,7 +228,7 @@ mod tests {
             family: "inet".to_owned(),
             table: "filter".to_owned(),
             v4: Some("knockers".to_owned()),
-            v6: None,
+            ..OperatorSets::default()
         };
         let subject = Subject { target: Target::operator(&sets).unwrap(), own_port: 7, whole_table: false };
         let of = |kind, set: &[u8]| subject.change(&message(kind, 8, &body(1, b"filter\0", set)));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn own() -> Subject {
-        let own = OwnTable { name: "siglatch".to_owned(), priority: 0, protect: Vec::new() };
+        let own = OwnTable::default();
         Subject { target: Target::own(&own), own_port: 7, whole_table: true }
     }
 

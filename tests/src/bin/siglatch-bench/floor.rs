@@ -63,7 +63,8 @@ pub(crate) struct SetWriter {
 impl SetWriter {
     pub(crate) fn open() -> Result<Self> {
         let protect = vec!["tcp/22".parse().expect("a service")];
-        let table = config::Firewall::Table(config::OwnTable { name: "siglatch_floor".into(), priority: -10, protect });
+        let table =
+            config::Firewall::Table(config::OwnTable { name: "siglatch_floor".into(), protect, ..Default::default() });
         // The namespace lives as long as the firewall's socket, which is all that writing needs.
         let opened = thread::spawn(move || {
             // SAFETY: NEWNET moves this thread alone, which opens nothing but that socket.
