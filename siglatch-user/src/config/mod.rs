@@ -10,6 +10,7 @@ mod host;
 mod key_files;
 mod limits;
 mod nearest;
+mod paths;
 mod people;
 mod relations;
 mod report;
@@ -112,7 +113,7 @@ fn settings_of(
     let (firewall, protected) = firewall::read(&root, findings);
     let people = people::read(&root, folder, files, findings);
     let deeds = deeds::actions(&root, findings);
-    let paths = deeds::sequences(&root, findings);
+    let paths = paths::read(&root, findings);
 
     relations::people(&people, &deeds, root.place("user"), findings);
     relations::actions(&deeds, &people, findings);
@@ -172,7 +173,7 @@ fn action(deed: Deed<'_>, user_ids: &HashMap<&str, UserId>) -> Option<Action> {
     })
 }
 
-fn sequence(path: deeds::Path<'_>, action_ids: &HashMap<&str, ActionId>) -> Option<Sequence> {
+fn sequence(path: paths::Path<'_>, action_ids: &HashMap<&str, ActionId>) -> Option<Sequence> {
     let steps = path.steps?.value.into_iter().map(|step| action_ids.get(step.value).copied());
     Some(Sequence { name: path.name.value.to_owned(), steps: steps.collect::<Option<Vec<_>>>()?, within: path.within })
 }

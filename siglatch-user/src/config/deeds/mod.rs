@@ -1,15 +1,15 @@
-//! The configuration's `[action.NAME]` and `[sequence.NAME]` tables. Never looks from one table at another.
+//! The configuration's `[action.NAME]` tables. Never looks from one table at another.
 
-use std::time::Duration;
+mod grant;
 
 use siglatch_common::address::Network;
 use siglatch_common::wire::v1::ActionId;
 
-use super::finding::{Code, Findings, Span};
+use super::finding::{Code, Findings};
 use super::people::networks;
 use super::section::{Located, Section, distinct};
 use super::{schema, value};
-use crate::policy::{ActionKind, GrantRule, Service, SourceRule};
+use crate::policy::{ActionKind, Service};
 
 /// An action as far as the text goes; what is missing was reported.
 pub(super) struct Deed<'t> {
@@ -30,31 +30,9 @@ pub(super) enum Users<'t> {
     Only(Vec<Located<&'t str>>),
 }
 
-/// A sequence as far as the text goes; what is missing was reported.
-pub(super) struct Path<'t> {
-    pub(super) name: Located<&'t str>,
-    /// Names of actions; where the list stands.
-    pub(super) steps: Option<Located<Vec<Located<&'t str>>>>,
-    pub(super) within: Duration,
-}
-
 pub(super) fn actions<'t>(root: &Section<'t>, findings: &mut Findings) -> Vec<Deed<'t>> {
     let sections = root.named("action", &schema::ACTION, findings);
     sections.into_iter().map(|(name, section)| action(name, &section, findings)).collect()
-}
-
-pub(super) fn sequences<'t>(root: &Section<'t>, findings: &mut Findings) -> Vec<Path<'t>> {
-    let sections = root.named("sequence", &schema::SEQUENCE, findings);
-    let read = |(name, section): (_, Section<'t>)| Path {
-        name,
-        steps: section
-            .texts("steps", findings)
-            .map(|steps| Located { value: steps, span: section.value_place("steps") }),
-        within: section
-            .duration("within", SECOND..=MOST_WITHIN, findings)
-            .map_or(DEFAULT_WITHIN, |within| within.value),
-    };
-    sections.into_iter().map(read).collect()
 }
 
 fn action<'t>(name: Located<&'t str>, section: &Section<'t>, findings: &mut Findings) -> Deed<'t> {
@@ -78,7 +56,7 @@ fn action<'t>(name: Located<&'t str>, section: &Section<'t>, findings: &mut Find
         let help = "name at least one service, or write kind = \"step\" without grant";
         findings.report(Code::OutOfRange, section.value_place("grant"), "`grant` grants nothing", help);
     }
-    let rule = grant_rule(section, &deed.services, findings);
+    let rule = grant::rule(section, &deed.services, findings);
     if is_step == Some(false) {
         deed.kind = Some(ActionKind::Grant(rule));
     }
@@ -121,54 +99,3 @@ fn users<'t>(section: &Section<'t>, findings: &mut Findings) -> Option<Located<U
     let names = section.texts("users", findings)?;
     Some(Located { value: Users::Only(distinct(names, findings)), span })
 }
-
-fn grant_rule(section: &Section<'_>, services: &[Located<Service>], findings: &mut Findings) -> GrantRule {
-    let ttl = section.duration("ttl", SECOND..=YEAR, findings);
-    let max_ttl = section.duration("max_ttl", SECOND..=YEAR, findings);
-    let usual = ttl.map_or(DEFAULT_TTL, |ttl| ttl.value);
-    let longest = max_ttl.map_or(usual, |max_ttl| max_ttl.value);
-    if usual > longest
-        && let Some(max_ttl) = max_ttl
-    {
-        let (usual_text, longest_text) = (value::duration_text(usual), value::duration_text(longest));
-        let message = format!("a grant of {usual_text} is longer than the longest, {longest_text}");
-        let help = format!("write ttl = \"{longest_text}\", or max_ttl = \"{usual_text}\"");
-        match ttl {
-            Some(ttl) => {
-                let note = (max_ttl.span, "the longest");
-                findings.report_with(Code::TtlOverMax, ttl.span, message, help, note);
-            }
-            None => findings.report(Code::TtlOverMax, max_ttl.span, message, help),
-        }
-    }
-    GrantRule {
-        services: services.iter().map(|service| service.value).collect(),
-        ttl: usual,
-        max_ttl: longest,
-        destinations: Vec::new(),
-        source: section.choice("source", &SOURCES, findings).unwrap_or(SourceRule::Packet),
-        undo: None,
-    }
-}
-
-impl Path<'_> {
-    /// Where to point when the list of steps is not to blame alone.
-    pub(super) const fn span(&self) -> Span {
-        self.name.span
-    }
-}
-
-/// The words for [`SourceRule`].
-pub(super) const SOURCES: [(&str, SourceRule); 3] =
-    [("packet", SourceRule::Packet), ("match", SourceRule::Match), ("claimed", SourceRule::Claimed)];
-
-const DEFAULT_TTL: Duration = Duration::from_secs(600);
-
-const DEFAULT_WITHIN: Duration = Duration::from_secs(10);
-
-const SECOND: Duration = Duration::from_secs(1);
-
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
-
-/// Steps are remembered for that long.
-const MOST_WITHIN: Duration = Duration::from_secs(3_600);
