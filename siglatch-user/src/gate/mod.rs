@@ -9,6 +9,7 @@ mod knock_id;
 mod nonce;
 mod open;
 mod permit;
+mod revocation;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use job::{Bound, Call, DebtId, Ending, How, Job, JobId, NotStarted, Why};
 pub use knock_id::KnockId;
 pub use nonce::Nonce;
 pub use open::{Decoy, Opened, open};
+pub use revocation::{Revocation, Revoked};
 pub use verdict::{Admission, Effect, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
 
 use crate::policy::Policy;
@@ -36,7 +38,10 @@ use crate::policy::Policy;
 ///
 /// 1. hand every datagram to [`open()`], on any thread, and what comes of it to [`Gate::judge`];
 /// 2. carry out every effect, in order ([`Gate::take_effects`]), or tell the gate that you cannot ([`Gate::withdraw`]);
-/// 3. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due.
+/// 3. tell it how each program ended ([`Gate::finished`]);
+/// 4. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due.
+///
+/// There may be effects after each of these calls, and as soon as there is a gate.
 #[derive(Debug)]
 pub struct Gate {
     policy: Arc<Policy>,
@@ -66,6 +71,17 @@ pub struct Beginning<'a> {
     pub noted: Noted,
     /// The grants that the firewall holds.
     pub grants: &'a [Grant],
+}
+
+/// How many programs there are, in which state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Programs {
+    /// Started, and not ended yet.
+    pub running: usize,
+    /// Waiting for their turn.
+    pub waiting: usize,
+    /// Never started: they would have told of failures, but too many waited already.
+    pub dropped: u64,
 }
 
 /// What the effects that were taken last have changed in the gate.
@@ -140,6 +156,45 @@ impl Gate {
         for (user, source) in steps {
             self.steps.reset(user, source);
         }
+    }
+
+    /// A program that [`Effect::Run`] has asked for has ended, or did not begin. What waited may start.
+    pub fn finished(&mut self, job: JobId, ending: &Ending, now: Now) {
+        let _ = (job, ending, now);
+    }
+
+    /// Ends grants, and makes what is owed for them due at once, because an operator says so. An [`Effect::Close`] without
+    /// a knock tells the firewall.
+    pub fn revoke(&mut self, revocation: &Revocation, now: Now) -> Revoked {
+        let _ = (revocation, now);
+        Revoked { grants: Vec::new(), debts: 0 }
+    }
+
+    /// Makes what is owed for these grants due at once: the firewall has lost them, or they are no longer allowed.
+    pub fn end_debts_of(&mut self, grants: &[Grant], now: Now) {
+        let _ = (grants, now);
+    }
+
+    /// What will never be undone, because its program is gone: told once.
+    #[must_use]
+    pub fn take_lost_debts(&mut self) -> Vec<Debt> {
+        Vec::new()
+    }
+
+    /// Whether knocks are refused because they cannot be written into the audit log.
+    pub fn set_unaudited(&mut self, unaudited: bool) {
+        let _ = unaudited;
+    }
+
+    /// What is still to be undone.
+    pub fn debts(&self) -> impl Iterator<Item = &Debt> {
+        std::iter::empty()
+    }
+
+    /// How many programs run, wait for their turn, and were dropped because too many waited to tell of failures.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        Programs::default()
     }
 
     /// When [`Gate::handle_timeout`] has something to do.
