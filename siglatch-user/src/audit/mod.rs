@@ -1,0 +1,8 @@
+//! The audit log: what is told of everything that happened, how records hang together, and how they are read again.
+//! No IO, no clock.
+
+#![forbid(unsafe_code)]
+
+pub mod event;
+
+pub use event::{Event, Who};
