@@ -10,6 +10,7 @@ pub mod firewall;
 pub mod instance;
 pub mod key_pool;
 pub mod lanes;
+pub mod ledger;
 pub mod lists;
 pub mod network;
 pub mod nonce_store;
