@@ -1,6 +1,7 @@
 //! Where IO happens: kernel maps, sockets, nftables, files, clocks, randomness. Nothing here decides who is let in.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge is where IO is")]
 
+pub mod action;
 pub mod admin;
 pub mod ban_store;
 pub mod blacklist_files;
