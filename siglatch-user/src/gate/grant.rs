@@ -1,5 +1,7 @@
 //! A grant: one source address, one service, until when. Never opens anything itself.
 
+use std::fmt;
+use std::fmt::Display as _;
 use std::time::Duration;
 
 use siglatch_common::address::Address;
@@ -15,6 +17,16 @@ pub struct GrantKey {
     pub destination: Option<Address>,
     /// To what there.
     pub service: Service,
+}
+
+impl GrantKey {
+    /// What is opened, as operators write it: `tcp/22`, or `tcp/5432@10.0.0.5` on another host.
+    pub fn place(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match self.destination {
+            None => self.service.fmt(f),
+            Some(destination) => write!(f, "{}@{destination}", self.service),
+        })
+    }
 }
 
 /// A grant as the firewall holds it.

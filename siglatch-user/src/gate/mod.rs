@@ -228,6 +228,12 @@ impl Gate {
         self.grants.is_held_by(source, now)
     }
 
+    /// The operator's rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The number of the user with that name.
     #[must_use]
     pub fn user_named(&self, name: &str) -> Option<UserId> {

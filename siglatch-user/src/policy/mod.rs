@@ -284,6 +284,20 @@ impl Policy {
     }
 }
 
+impl ActionKind {
+    /// The word in the configuration and in logs.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Grant(_) => "grant",
+            Self::Revoke(_) => "revoke",
+            Self::Exec(_) => "exec",
+            Self::Builtin(_) => "builtin",
+        }
+    }
+}
+
 impl Builtin {
     /// The word in the configuration and in logs.
     #[must_use]
