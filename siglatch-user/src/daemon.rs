@@ -130,7 +130,9 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut judge = Judge::new(gate, store, wall, to_warden.clone(), Arc::clone(&tallies));
     judge.follow(&debug, clock::boot());
     let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
-    watch_firewall(watcher, inputs.clone())?;
+    if let Some(watcher) = watcher {
+        watch_firewall(watcher, inputs.clone())?;
+    }
     let (answers, operations) = (inputs.clone(), Arc::clone(&tallies));
     let pool = Arc::new(KeyPool::start(&Arc::new(keys), key_threads, move |answer| {
         operations.operation(answer.candidate.lane());

@@ -303,6 +303,8 @@ pub enum Firewall {
     Table(OwnTable),
     /// Sets in the operator's own table.
     Sets(OperatorSets),
+    /// Nowhere: nothing is read and nothing written. For a daemon that only tells what it would have done.
+    Untouched,
 }
 
 /// Our own table.

@@ -12,6 +12,7 @@ mod operators_sets;
 mod own_table;
 mod repair;
 mod traffic;
+mod untouched;
 
 use std::net::IpAddr;
 use std::sync::LazyLock;

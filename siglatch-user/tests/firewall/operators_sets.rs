@@ -20,7 +20,7 @@ fn grants_go_into_the_operators_sets_and_nothing_else_changes() {
         assert!(nft("list set inet filter knockers").contains("192.0.2.7 . tcp . 22 timeout 5m"));
         assert!(nft("list set inet filter knockers").contains("comment \"siglatch: alice ssh\""));
 
-        let mut watcher = firewall.watch().unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
         nft("add element inet filter knockers { 192.0.2.98 . tcp . 22 timeout 1h }");
         nft("add rule inet filter input counter");
         assert_eq!(watcher.check().unwrap(), None);

@@ -12,7 +12,7 @@ fn a_flushed_ruleset_is_noticed_and_put_back() {
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
         firewall.write(&live, now()).unwrap();
         let before = without_times(&nft("list table inet siglatch"));
-        let mut watcher = firewall.watch().unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
         assert_eq!(watcher.check().unwrap(), None);
 
         nft("flush ruleset");
@@ -32,7 +32,7 @@ fn whatever_is_changed_in_the_table_is_put_right() {
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
         firewall.write(&live, now()).unwrap();
         let before = without_times(&nft("list table inet siglatch"));
-        let mut watcher = firewall.watch().unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
         for (vandalism, skeleton, grants) in [
             ("delete table inet siglatch", Found::Missing, 2),
             ("flush table inet siglatch", Found::Changed, 0),
@@ -79,7 +79,7 @@ fn a_write_into_a_deleted_table_says_what_is_missing() {
 fn our_own_writes_and_other_tables_wake_no_watcher() {
     in_namespace(|| {
         let mut firewall = open(&[]);
-        let mut watcher = firewall.watch().unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
         firewall.write(&[grant("192.0.2.7", "tcp/22", 60)], now()).unwrap();
         firewall.write(&[grant("192.0.2.7", "tcp/22", 90)], now()).unwrap();
         firewall.revoke(&[key("192.0.2.7", "tcp/22")]).unwrap();
@@ -98,7 +98,7 @@ fn our_own_writes_and_other_tables_wake_no_watcher() {
 fn lost_notifications_count_as_a_change() {
     in_namespace(|| {
         let firewall = open(&[]);
-        let mut watcher = firewall.watch().unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
         let comment = "x".repeat(100);
         for part in 0..10 {
             let element = |n| format!("10.{part}.{}.{} . tcp . 22 timeout 60s comment \"{comment}\"", n / 256, n % 256);

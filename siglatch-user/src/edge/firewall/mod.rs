@@ -12,6 +12,7 @@ mod elements;
 mod error;
 mod held;
 mod inventory;
+mod kernel;
 mod netlink;
 mod nft;
 mod sets;
@@ -19,47 +20,18 @@ mod skeleton;
 mod target;
 mod watch;
 
-use std::collections::HashMap;
-use std::io;
-use std::time::Duration;
-
 use siglatch_common::units::Boot;
 
 use crate::config::Firewall as Settings;
 use crate::gate::{Grant, GrantKey};
 
-use elements::{A_MESSAGE, Element, Entry, Presence};
-use held::{Held, Step};
-use inventory::Inventory;
-use netlink::Netlink;
-use nft::Nft;
-use skeleton::{Ground, Skeleton};
-use target::{Target, Version};
-use watch::Subject;
+use kernel::Kernel;
 
 pub use error::FirewallError;
 pub use watch::{Change, Watcher};
 
-/// The grants in the kernel.
-pub struct Firewall {
-    target: Target,
-    house: House,
-    netlink: Netlink,
-    held: Held,
-}
-
-/// Whose table it is.
-enum House {
-    /// Ours: what is missing is put back.
-    Own {
-        nft: Nft,
-        skeleton: Skeleton,
-        /// The table as it was when we had written it.
-        written: Inventory,
-    },
-    /// The operator's: only elements are ours.
-    Operator,
-}
+/// The grants in the kernel; or nothing at all, with [`Settings::Untouched`]: then every call succeeds and does nothing.
+pub struct Firewall(Option<Kernel>);
 
 /// What [`Firewall::restore`] had to do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -93,25 +65,9 @@ impl Firewall {
     /// [`FirewallError::SetMissing`] and [`FirewallError::SetUnfit`] for the operator's table; else what `nft` or the
     /// kernel answered.
     pub fn open(settings: &Settings, knock_ports: &[u16], now: Boot) -> Result<(Self, Vec<Grant>), FirewallError> {
-        let netlink = Netlink::open().map_err(|error| FirewallError::kernel("talk to nftables", error))?;
-        let (target, house) = match settings {
-            Settings::Table(own) => {
-                let skeleton = Skeleton::new(own, knock_ports);
-                (Target::own(own), House::Own { nft: Nft::find()?, skeleton, written: Inventory::default() })
-            }
-            Settings::Sets(sets) => (Target::operator(sets)?, House::Operator),
-        };
-        let mut firewall = Self { target, house, netlink, held: Held::default() };
-        firewall.check_operators_sets()?;
-        let standing = firewall.standing()?;
-        let ours = |(key, element): &(GrantKey, Element)| {
-            let label = firewall.target.label(element.comment.as_deref())?;
-            Some(Grant { key: *key, ttl: element.left?, label })
-        };
-        let grants: Vec<_> = standing.iter().filter_map(ours).collect();
-        firewall.install(&grants)?;
-        firewall.remember(&standing, now);
-        Ok((firewall, grants))
+        let mut kernel = Kernel::of(settings, knock_ports)?;
+        let grants = kernel.as_mut().map_or(Ok(Vec::new()), |kernel| kernel.take_over(now))?;
+        Ok((Self(kernel), grants))
     }
 
     /// Asks `nft` and the kernel whether [`Firewall::open`] would succeed; changes nothing.
@@ -119,18 +75,7 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::open`].
     pub fn check(settings: &Settings, knock_ports: &[u16]) -> Result<(), FirewallError> {
-        let mut netlink = Netlink::open().map_err(|error| FirewallError::kernel("talk to nftables", error))?;
-        match settings {
-            Settings::Table(own) => {
-                let (nft, target) = (Nft::find()?, Target::own(own));
-                let ground = ground(&mut netlink, &target)?;
-                nft.check(&Skeleton::new(own, knock_ports).batch(&ground, &[]), &target)
-            }
-            Settings::Sets(sets) => {
-                let target = Target::operator(sets)?;
-                Self { target, house: House::Operator, netlink, held: Held::default() }.check_operators_sets()
-            }
-        }
+        Kernel::of(settings, knock_ports)?.map_or(Ok(()), |mut kernel| kernel.check())
     }
 
     /// Lets each grant end no earlier than `ttl` from now. One that the kernel holds for longer stays as it is; a
@@ -140,40 +85,7 @@ impl Firewall {
     /// [`FirewallError::NotWritten`] names the grants that did not get in; all others did. Whatever the cause, a
     /// later [`Firewall::restore`] with all live grants is the way back.
     pub fn write(&mut self, grants: &[Grant], now: Boot) -> Result<(), FirewallError> {
-        self.held.sweep(now);
-        let mut longest: HashMap<GrantKey, &Grant> = HashMap::with_capacity(grants.len());
-        for grant in grants {
-            let known = longest.entry(grant.key).or_insert(grant);
-            if known.ttl < grant.ttl {
-                *known = grant;
-            }
-        }
-        let steps: Vec<_> = longest
-            .into_values()
-            .map(|grant| (self.held.step(&grant.key, grant.ttl, now), grant))
-            .filter(|(step, grant)| *step != Step::Keep && grant.ttl.as_millis() != 0)
-            .map(|(step, grant)| (step, self.entry(grant)))
-            .collect();
-
-        let (mut failed, mut cause) = (Vec::new(), None);
-        for chunk in steps.chunks(A_MESSAGE) {
-            if self.commit(chunk).is_ok() {
-                for (_, entry) in chunk {
-                    self.held.record(entry.key, now.after(entry.ttl));
-                }
-                continue;
-            }
-            for (_, entry) in chunk {
-                if let Err(error) = self.write_alone(entry, now) {
-                    failed.push(entry.key);
-                    cause = cause.or(Some(error));
-                }
-            }
-        }
-        match cause {
-            Some(cause) => Err(FirewallError::NotWritten { failed, source: Box::new(cause) }),
-            None => Ok(()),
-        }
+        self.0.as_mut().map_or(Ok(()), |kernel| kernel.write(grants, now))
     }
 
     /// Ends grants at once. What is not there is no error.
@@ -181,26 +93,7 @@ impl Firewall {
     /// # Errors
     /// The kernel's answer; the grants that come after the refused message still stand then.
     pub fn revoke(&mut self, keys: &[GrantKey]) -> Result<(), FirewallError> {
-        for chunk in keys.chunks(A_MESSAGE) {
-            // What has been added in the same transaction can be deleted for certain.
-            let entry = |key: &GrantKey| Entry { key: *key, ttl: Duration::from_secs(1), comment: String::new() };
-            let entries: Vec<_> = chunk.iter().map(entry).collect();
-            let target = &self.target;
-            let done = self.netlink.transact(|chain| {
-                for (version, set) in target.sets() {
-                    let entries: Vec<_> = entries.iter().filter(|entry| Version::of(&entry.key) == version).collect();
-                    if !entries.is_empty() {
-                        elements::add(chain, target, set, &entries, Presence::Any);
-                        elements::delete(chain, target, set, entries.iter().map(|entry| &entry.key));
-                    }
-                }
-            });
-            done.map_err(|error| FirewallError::kernel("revoke grants", error))?;
-            for key in chunk {
-                self.held.forget(key);
-            }
-        }
-        Ok(())
+        self.0.as_mut().map_or(Ok(()), |kernel| kernel.revoke(keys))
     }
 
     /// Compares the kernel with what should be there, and puts back what is missing: in our own table everything,
@@ -209,224 +102,15 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::open`] and [`Firewall::write`].
     pub fn restore(&mut self, live: &[Grant], now: Boot) -> Result<Restored, FirewallError> {
-        self.check_operators_sets()?;
-        let skeleton = self.found()?;
-        let written = match skeleton {
-            Found::Whole => 0,
-            Found::Missing | Found::Changed => self.install(live)?,
-        };
-        let standing = self.standing()?;
-        self.remember(&standing, now);
-        let left: HashMap<_, _> = standing.iter().map(|(key, element)| (*key, element.left)).collect();
-        let lasts = |grant: &Grant| match left.get(&grant.key) {
-            Some(None) => true,
-            Some(Some(left)) => *left + TOLERANCE >= grant.ttl,
-            None => grant.ttl <= TOLERANCE,
-        };
-        let missing: Vec<_> = live.iter().filter(|grant| !lasts(grant)).cloned().collect();
-        self.write(&missing, now)?;
-        Ok(Restored { skeleton, grants: written + missing.len() })
+        self.0.as_mut().map_or(Ok(Restored::default()), |kernel| kernel.restore(live, now))
     }
 
     /// A watcher that hears of changes by everyone but this firewall. What `nft` changes on its behalf is heard of
-    /// too: the restore that follows finds everything whole.
+    /// too: the restore that follows finds everything whole. Nothing if there is nothing to watch.
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn watch(&self) -> Result<Watcher, FirewallError> {
-        Watcher::open(Subject {
-            target: self.target.clone(),
-            own_port: self.netlink.port(),
-            whole_table: matches!(self.house, House::Own { .. }),
-        })
-    }
-
-    fn entry(&self, grant: &Grant) -> Entry {
-        Entry { key: grant.key, ttl: grant.ttl, comment: self.target.comment(&grant.label) }
-    }
-
-    /// Writes a chunk in one transaction: all of it or nothing.
-    ///
-    /// Extending is adding, deleting and adding again. The first makes the second succeed even if the element has
-    /// just ended; the last sets the new timeout, which kernels before 6.12 do not do for an element that is there.
-    /// Packets see the element all the while.
-    fn commit(&mut self, chunk: &[(Step, Entry)]) -> io::Result<()> {
-        let target = &self.target;
-        if chunk.iter().any(|(_, entry)| target.set(Version::of(&entry.key)).is_none()) {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        self.netlink.transact(|chain| {
-            for (version, set) in target.sets() {
-                let of = |wanted: Step| -> Vec<&Entry> {
-                    let fits = |(step, entry): &&(Step, Entry)| *step == wanted && Version::of(&entry.key) == version;
-                    chunk.iter().filter(fits).map(|(_, entry)| entry).collect()
-                };
-                let (open, extend) = (of(Step::Open), of(Step::Extend));
-                if !open.is_empty() {
-                    elements::add(chain, target, set, &open, Presence::New);
-                }
-                if !extend.is_empty() {
-                    elements::add(chain, target, set, &extend, Presence::Any);
-                    elements::delete(chain, target, set, extend.iter().map(|entry| &entry.key));
-                    elements::add(chain, target, set, &extend, Presence::New);
-                }
-            }
-        })
-    }
-
-    /// Writes one grant that could not be written with others: asks the kernel what it holds.
-    fn write_alone(&mut self, entry: &Entry, now: Boot) -> Result<(), FirewallError> {
-        let doing = || format!("write the grant of {} to {}", entry.key.source, entry.key.service);
-        let version = Version::of(&entry.key);
-        let Some(set) = self.target.set(version).map(str::to_owned) else {
-            let key = match version {
-                Version::V4 => "v4",
-                Version::V6 => "v6",
-            };
-            return Err(FirewallError::NoSet { source_address: entry.key.source.to_string(), key });
-        };
-        let mut last = None;
-        for _ in 0..ATTEMPTS {
-            let held = self.netlink.element(&self.target, &set, &entry.key);
-            let step = match held.map_err(|error| FirewallError::kernel(doing(), error))? {
-                None => Step::Open,
-                Some(Element { left: Some(left), .. }) if left < entry.ttl => Step::Extend,
-                Some(Element { left, .. }) => {
-                    if let Some(left) = left {
-                        self.held.record(entry.key, now.after(left));
-                    }
-                    return Ok(());
-                }
-            };
-            match self.commit(&[(step, entry.clone())]) {
-                Ok(()) => {
-                    self.held.record(entry.key, now.after(entry.ttl));
-                    return Ok(());
-                }
-                // It came or ended between the question and the write.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EEXIST | libc::ENOENT)) => last = Some(error),
-                Err(error) => return Err(FirewallError::kernel(doing(), error)),
-            }
-        }
-        let last = last.unwrap_or_else(|| io::ErrorKind::ResourceBusy.into());
-        // The operator wants to know which set to make.
-        self.check_operators_sets()?;
-        Err(FirewallError::kernel(doing(), last))
-    }
-
-    /// Every element in the sets of grants; nothing from a set that is missing or holds something else.
-    fn standing(&mut self) -> Result<Vec<(GrantKey, Element)>, FirewallError> {
-        let mut standing = Vec::new();
-        for (_, set) in self.target.sets() {
-            match self.netlink.elements(&self.target, set) {
-                Ok(found) => standing.extend(
-                    found.into_iter().filter_map(|element| Some((elements::grant_key(&element.key)?, element))),
-                ),
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-                Err(error) => return Err(FirewallError::kernel(format!("read set {set}"), error)),
-            }
-        }
-        Ok(standing)
-    }
-
-    fn remember(&mut self, standing: &[(GrantKey, Element)], now: Boot) {
-        let until = |(key, element): &(GrantKey, Element)| Some((*key, now.after(element.left?)));
-        self.held.replace(standing.iter().filter_map(until));
-    }
-
-    fn check_operators_sets(&mut self) -> Result<(), FirewallError> {
-        if !matches!(self.house, House::Operator) {
-            return Ok(());
-        }
-        let doing = || format!("read table {}", self.target.table_name());
-        let table = self.netlink.table_flags(&self.target).map_err(|error| FirewallError::kernel(doing(), error))?;
-        for (version, set) in self.target.sets() {
-            let shape = self.netlink.shape(&self.target, set);
-            let shape = shape.map_err(|error| FirewallError::kernel(doing(), error))?;
-            sets::check(&self.target, set, version, shape, table.is_some())?;
-        }
-        Ok(())
-    }
-
-    /// Compares our table with what was written; the operator's is none of our business.
-    fn found(&mut self) -> Result<Found, FirewallError> {
-        let House::Own { skeleton, written, nft: _ } = &self.house else {
-            return Ok(Found::Whole);
-        };
-        let doing = || format!("read table {}", self.target.table_name());
-        match self.netlink.table_flags(&self.target).map_err(|error| FirewallError::kernel(doing(), error))? {
-            None => return Ok(Found::Missing),
-            Some(flags) if flags & DORMANT != 0 => return Ok(Found::Changed),
-            Some(_) => {}
-        }
-        let inventory = Inventory::read(&mut self.netlink, &self.target);
-        if inventory.map_err(|error| FirewallError::kernel(doing(), error))? != *written {
-            return Ok(Found::Changed);
-        }
-        for (set, wanted) in skeleton.fixed_sets() {
-            let found = self.netlink.elements(&self.target, set);
-            let found = found.map_err(|error| FirewallError::kernel(doing(), error))?;
-            let mut found: Vec<_> = found.into_iter().map(|element| element.key).collect();
-            found.sort_unstable();
-            if found != wanted {
-                return Ok(Found::Changed);
-            }
-        }
-        Ok(Found::Whole)
-    }
-
-    /// Writes our table, whatever is there, and returns how many of the live grants had to be written with it.
-    fn install(&mut self, live: &[Grant]) -> Result<usize, FirewallError> {
-        let House::Own { nft, skeleton, written } = &mut self.house else {
-            return Ok(0);
-        };
-        let mut attempt = 0;
-        let ground = loop {
-            attempt += 1;
-            // Somebody may change the table between the look and the write. If it is not that, start afresh.
-            let ground = if attempt < ATTEMPTS { ground(&mut self.netlink, &self.target)? } else { Ground::Unsound };
-            match nft.apply(&skeleton.batch(&ground, live), &self.target) {
-                Err(FirewallError::NftRefused { .. }) if attempt < ATTEMPTS => {}
-                done => break done.map(|()| ground)?,
-            }
-        };
-        let doing = || format!("read table {}", self.target.table_name());
-        let inventory = Inventory::read(&mut self.netlink, &self.target);
-        *written = inventory.map_err(|error| FirewallError::kernel(doing(), error))?;
-        let kept = |grant: &&Grant| match &ground {
-            Ground::Bare | Ground::Unsound => false,
-            Ground::Standing { kept, .. } => kept.contains(&Version::of(&grant.key)),
-        };
-        Ok(live.iter().filter(|grant| !kept(grant)).count())
+    pub fn watch(&self) -> Result<Option<Watcher>, FirewallError> {
+        self.0.as_ref().map(Kernel::watch).transpose()
     }
 }
-
-/// Looks at what is there of our table.
-fn ground(netlink: &mut Netlink, target: &Target) -> Result<Ground, FirewallError> {
-    let error = |error| FirewallError::kernel(format!("read table {}", target.table_name()), error);
-    match netlink.table_flags(target).map_err(error)? {
-        None => return Ok(Ground::Bare),
-        Some(0) => {}
-        Some(_) => return Ok(Ground::Unsound),
-    }
-    let inventory = Inventory::read(netlink, target).map_err(error)?;
-    let (mut sets, mut maps, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, shape) in inventory.sets().filter(|(_, shape)| !shape.is_anonymous()) {
-        let version = target.sets().find_map(|(version, set)| (set == name).then_some(version));
-        match version {
-            Some(version) if shape.is_ours(version) => kept.push(version),
-            _ if shape.is_map() => maps.push(name.to_owned()),
-            _ => sets.push(name.to_owned()),
-        }
-    }
-    Ok(Ground::Standing { chains: inventory.chains().map(str::to_owned).collect(), sets, maps, kept })
-}
-
-/// How often a write is tried that others keep crossing.
-const ATTEMPTS: usize = 3;
-
-/// NFT_TABLE_F_DORMANT, `linux/netfilter/nf_tables.h`: the chains of such a table see no packets.
-const DORMANT: u32 = 1;
-
-/// The kernel counts in ticks and `nft` in seconds: what ends this much earlier than asked for is not put right.
-const TOLERANCE: Duration = Duration::from_secs(1);
