@@ -15,6 +15,7 @@ pub(super) struct Fresh {
     pub(super) user: UserId,
     pub(super) action: ActionId,
     pub(super) payload: Payload,
+    pub(super) sealed: bool,
     _proof: (),
 }
 
@@ -83,7 +84,8 @@ impl Seen {
         }
         self.current.insert(nonce);
         effects.push(Effect::Remember(nonce));
-        Ok(Fresh { user: opened.user(), action: opened.action, payload: opened.payload, _proof: () })
+        let Opened { action, payload, sealed, .. } = opened;
+        Ok(Fresh { user: nonce.user, action, payload, sealed, _proof: () })
     }
 
     /// When [`Seen::expire`] has something to do.

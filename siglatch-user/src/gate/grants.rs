@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
 
-use super::permit::Opening;
-use super::{Grant, GrantKey, Refusal};
+use super::deed::Opening;
+use super::{Grant, GrantKey, Refusal, Revocation};
 use crate::policy::{Protocol, Service};
 
 /// The grants that hold.
@@ -23,7 +23,7 @@ struct Held {
     label: String,
 }
 
-/// A grant that was opened or extended, and what it was before.
+/// A grant that a knock has opened, extended or ended, and what it was before.
 #[derive(Debug)]
 pub(super) struct Change {
     key: GrantKey,
@@ -41,28 +41,68 @@ impl Grants {
         }
     }
 
-    /// Opens or extends; never shortens.
+    /// Makes sure that there is room for so many more.
     ///
     /// # Errors
-    /// [`Refusal::Overloaded`] if there is no room.
-    pub(super) fn open(&mut self, opening: &Opening<'_>, now: Boot) -> Result<Vec<Grant>, Refusal> {
+    /// [`Refusal::Overloaded`] if there is none.
+    pub(super) fn check(&mut self, more: usize, now: Boot) -> Result<(), Refusal> {
         self.expire(now);
-        if self.held.len() + opening.services.len() > Self::CAPACITY {
+        if self.held.len() + more > Self::CAPACITY {
             return Err(Refusal::Overloaded);
         }
-        let label = format!("{} {}", opening.user.name, opening.action.name);
-        let grants = opening.services.iter().map(|&service| {
-            let key = GrantKey { source: opening.source, destination: None, service };
-            let wanted = now.after(opening.ttl);
-            let change = self.hold(key, wanted, &label);
-            self.changes.extend(change);
-            let until = self.held.get(&key).map_or(wanted, |held| held.until);
-            Grant { key, ttl: until.since(now), label: label.clone() }
-        });
-        Ok(grants.collect())
+        Ok(())
     }
 
-    /// What [`Grants::open`] has changed since the last call.
+    /// Opens or extends; never shortens.
+    pub(super) fn open(&mut self, opening: &Opening<'_>, label: &str, now: Boot) -> Vec<Grant> {
+        for key in &opening.keys {
+            let change = self.hold(*key, now.after(opening.ttl), label);
+            self.changes.extend(change);
+        }
+        self.preview(opening, label, now)
+    }
+
+    /// What [`Grants::open`] would give.
+    pub(super) fn preview(&self, opening: &Opening<'_>, label: &str, now: Boot) -> Vec<Grant> {
+        let wanted = now.after(opening.ttl);
+        let grants = opening.keys.iter().map(|key| {
+            let until = self.held.get(key).map_or(wanted, |held| held.until.max(wanted));
+            Grant { key: *key, ttl: until.since(now), label: label.to_owned() }
+        });
+        grants.collect()
+    }
+
+    /// Ends those of an address that have one of these labels.
+    pub(super) fn close(&mut self, source: Address, labels: &BTreeSet<String>, now: Boot) -> Vec<Grant> {
+        let grants = self.labelled(source, labels, now);
+        for grant in &grants {
+            let before = self.drop(grant.key);
+            self.changes.push(Change { key: grant.key, before });
+        }
+        grants
+    }
+
+    /// What [`Grants::close`] would give.
+    pub(super) fn labelled(&self, source: Address, labels: &BTreeSet<String>, now: Boot) -> Vec<Grant> {
+        let of_source = self.of_source(source).filter(|(_, held)| held.until > now && labels.contains(&held.label));
+        of_source.map(|(key, held)| held.to_grant(*key, now)).collect()
+    }
+
+    /// Ends those that an operator means; no knock brings them back.
+    pub(super) fn revoke(&mut self, revocation: &Revocation, now: Boot) -> Vec<Grant> {
+        let means = |key: &GrantKey, held: &Held| revocation.means(key, &held.label);
+        for change in &mut self.changes {
+            change.before.take_if(|before| means(&change.key, before));
+        }
+        let live = self.held.iter().filter(|(key, held)| held.until > now && means(key, held));
+        let grants: Vec<_> = live.map(|(key, held)| held.to_grant(*key, now)).collect();
+        for grant in &grants {
+            self.drop(grant.key);
+        }
+        grants
+    }
+
+    /// What knocks have changed since the last call.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
@@ -71,9 +111,7 @@ impl Grants {
     /// it would have ended.
     pub(super) fn undo(&mut self, changes: Vec<Change>) {
         for Change { key, before } in changes.into_iter().rev() {
-            if let Some(held) = self.held.remove(&key) {
-                self.by_end.remove(&(held.until, key));
-            }
+            self.drop(key);
             if let Some(before) = before {
                 self.by_end.insert((before.until, key));
                 self.held.insert(key, before);
@@ -83,9 +121,8 @@ impl Grants {
 
     /// Everything that holds now, with the time left.
     pub(super) fn live(&self, now: Boot) -> Vec<Grant> {
-        let left = |held: &Held| held.until.since(now);
-        let live = self.held.iter().filter(|(_, held)| !left(held).is_zero());
-        live.map(|(key, held)| Grant { key: *key, ttl: left(held), label: held.label.clone() }).collect()
+        let live = self.held.iter().filter(|(_, held)| held.until > now);
+        live.map(|(key, held)| held.to_grant(*key, now)).collect()
     }
 
     /// How many there are; those that are over count until [`Grants::expire`].
@@ -95,9 +132,7 @@ impl Grants {
 
     /// Whether somebody holds a grant of whatever service now.
     pub(super) fn is_held_by(&self, source: Address, now: Boot) -> bool {
-        let first = GrantKey { source, destination: None, service: Service { protocol: Protocol::Tcp, port: 0 } };
-        let held = self.held.range(first..).take_while(|(key, _)| key.source == source);
-        held.into_iter().any(|(_, held)| held.until > now)
+        self.of_source(source).any(|(_, held)| held.until > now)
     }
 
     pub(super) fn next_expiry(&self) -> Option<Boot> {
@@ -114,6 +149,17 @@ impl Grants {
         }
     }
 
+    fn of_source(&self, source: Address) -> impl Iterator<Item = (&GrantKey, &Held)> {
+        let first = GrantKey { source, destination: None, service: Service { protocol: Protocol::Tcp, port: 0 } };
+        self.held.range(first..).take_while(move |(key, _)| key.source == source)
+    }
+
+    fn drop(&mut self, key: GrantKey) -> Option<Held> {
+        let held = self.held.remove(&key)?;
+        self.by_end.remove(&(held.until, key));
+        Some(held)
+    }
+
     /// Opens or extends; nothing changes if it holds so long already.
     fn hold(&mut self, key: GrantKey, until: Boot, label: &str) -> Option<Change> {
         if self.held.get(&key).is_some_and(|held| held.until >= until) {
@@ -125,6 +171,12 @@ impl Grants {
         }
         self.by_end.insert((until, key));
         Some(Change { key, before })
+    }
+}
+
+impl Held {
+    fn to_grant(&self, key: GrantKey, now: Boot) -> Grant {
+        Grant { key, ttl: self.until.since(now), label: self.label.clone() }
     }
 }
 

@@ -1,22 +1,30 @@
 //! Decides what a datagram is worth: bytes, source and time in; a verdict and effects out. No IO, no clock.
 
+mod debts;
+mod deed;
+mod doing;
 mod entry;
 mod fresh;
 mod grant;
 mod grants;
 mod job;
+mod jobs;
 mod knock_id;
 mod nonce;
 mod open;
+mod outbox;
 mod permit;
 mod revocation;
 mod step;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod verdict;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use siglatch_common::address::Address;
 use siglatch_common::units::{Boot, Now};
@@ -26,13 +34,15 @@ pub use entry::{Debt, Entry, Noted};
 pub use fresh::Remembered;
 pub use grant::{Grant, GrantKey, still_allowed};
 pub use job::{Bound, Call, DebtId, Ending, How, Job, JobId, NotStarted, Why};
+pub use jobs::Programs;
 pub use knock_id::KnockId;
 pub use nonce::Nonce;
 pub use open::{Decoy, Opened, open};
 pub use revocation::{Revocation, Revoked};
 pub use verdict::{Admission, Effect, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
 
-use crate::policy::Policy;
+use crate::policy::{Policy, ProgramId};
+use doing::Told;
 
 /// The gate. The caller owns the ring, the clock, the disk and the firewall:
 ///
@@ -48,10 +58,21 @@ pub struct Gate {
     seen: fresh::Seen,
     steps: step::Steps,
     grants: grants::Grants,
-    effects: Vec<Effect>,
+    uses: uses::Uses,
+    debts: debts::Debts,
+    jobs: jobs::Jobs,
+    outbox: outbox::Outbox,
+    /// Runs that come of knocks whose effects were not taken yet.
+    jobs_of_knocks: BTreeMap<JobId, ProgramId>,
     handed_out: HandedOut,
+    lost_debts: Vec<Debt>,
     /// The number of the knock before.
     knock: KnockId,
+    unaudited: bool,
+    /// The latest moment that was told.
+    clock: Boot,
+    /// When effects that could not be carried out are to be tried again.
+    retry: Option<Boot>,
 }
 
 /// What a gate begins with.
@@ -73,45 +94,48 @@ pub struct Beginning<'a> {
     pub grants: &'a [Grant],
 }
 
-/// How many programs there are, in which state.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Programs {
-    /// Started, and not ended yet.
-    pub running: usize,
-    /// Waiting for their turn.
-    pub waiting: usize,
-    /// Never started: they would have told of failures, but too many waited already.
-    pub dropped: u64,
-}
-
 /// What the effects that were taken last have changed in the gate.
 #[derive(Debug, Default)]
 struct HandedOut {
     grants: Vec<grants::Change>,
     steps: Vec<(UserId, Address)>,
+    uses: Vec<uses::Use>,
+    debts: Vec<debts::Change>,
+    jobs: BTreeMap<JobId, ProgramId>,
+    /// What did not come of a knock.
+    lasting: Vec<Effect>,
 }
 
 impl Gate {
     /// A gate that starts with what an earlier run left.
     #[must_use]
     pub fn new(beginning: Beginning<'_>, now: Now) -> Self {
-        let Beginning { policy, nonce_capacity, programs_at_once: _, run, remembered, noted: _, grants } = beginning;
-        let seen = fresh::Seen::new(remembered, policy.max_skew(), nonce_capacity, now);
+        let Beginning { policy, nonce_capacity, programs_at_once, run, remembered, noted, grants } = beginning;
         let mut gate = Self {
-            policy,
-            seen,
+            seen: fresh::Seen::new(remembered, policy.max_skew(), nonce_capacity, now),
             steps: step::Steps::default(),
             grants: grants::Grants::default(),
-            effects: Vec::new(),
+            uses: uses::Uses::new(&noted, &policy),
+            debts: debts::Debts::new(run),
+            jobs: jobs::Jobs::new(&policy, programs_at_once),
+            policy,
+            outbox: outbox::Outbox::default(),
+            jobs_of_knocks: BTreeMap::new(),
             handed_out: HandedOut::default(),
+            lost_debts: Vec::new(),
             knock: KnockId::new(run, 0),
+            unaudited: false,
+            clock: now.boot,
+            retry: None,
         };
         gate.grants.take_over(grants, now.boot);
+        gate.restore_debts(noted.debts, noted.rebooted, now);
         gate
     }
 
     /// Judges what [`open()`] made of one datagram. Never sends, sleeps or reads a clock.
     pub fn judge(&mut self, opened: Result<Opened, Refusal>, from: Address, now: Now) -> Verdict {
+        self.clock = now.boot;
         let opened = match opened {
             Ok(opened) => opened,
             Err(refusal) => return Verdict::Refuse(refusal, None),
@@ -127,87 +151,107 @@ impl Gate {
     /// The ladder: each rung takes what the rung below proved, so none can be skipped.
     fn climb(&mut self, opened: Opened, knock: Knock, from: Address, now: Now) -> Result<Admission, Refusal> {
         let policy = Arc::clone(&self.policy);
-        let fresh = self.seen.admit(opened, now, &mut self.effects)?;
-        let stepped = self.steps.take(fresh, from, &policy, now.boot)?;
-        let permitted = permit::permit(&stepped, knock, from, &policy, now.wall)
-            .inspect_err(|_| self.steps.reset(stepped.user, from))?;
-        if let Some(opening) = &permitted.opening {
-            let grants = self.grants.open(opening, now.boot)?;
-            self.effects.push(Effect::Open(GrantsOpened { knock: knock.id, grants }));
+        let fresh = self.seen.admit(opened, now, self.outbox.effects())?;
+        // Not before: its nonce is known, so that no copy of it is admitted later in its place.
+        if self.unaudited {
+            return Err(Refusal::Unaudited);
         }
-        Ok(permitted.admission)
+        let stepped = self.steps.take(fresh, from, &policy, now.boot)?;
+        let done = permit::permit(&stepped, from, &policy, now.wall).and_then(|permitted| {
+            let dry_run = permitted.action.dry_run;
+            self.carry_out(&permitted, Told { knock: knock.id, from, stepped: &stepped }, now)?;
+            Ok(Admission { knock, outcome: stepped.outcome, dry_run })
+        });
+        done.inspect_err(|_| self.steps.reset(stepped.user, from))
     }
 
-    /// What is to be done, in order; empty until the next knock is judged.
+    /// What is to be done, in order; empty until something else is asked of the gate.
     #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        self.handed_out = HandedOut { grants: self.grants.take_changes(), steps: self.steps.take_changes() };
-        std::mem::take(&mut self.effects)
+        let (effects, lasting) = self.outbox.take();
+        self.handed_out = HandedOut {
+            grants: self.grants.take_changes(),
+            steps: self.steps.take_changes(),
+            uses: self.uses.take_changes(),
+            debts: self.debts.take_changes(),
+            jobs: std::mem::take(&mut self.jobs_of_knocks),
+            lasting,
+        };
+        effects
     }
 
-    /// Takes back what came of the knocks behind the effects that were taken last, because these could not be kept: their
-    /// grants are as they were before, and their sequences start again. To be called before the next knock is judged.
+    /// Takes back what came of the knocks behind the effects that were taken last, because these could not be kept: grants,
+    /// uses and debts are as they were before, their programs do not run, and their sequences start again. To be called before
+    /// anything else is asked of the gate.
     ///
     /// Their nonces stay known, so that no copy is admitted in their place. Whoever starts without them may admit each
     /// of those knocks once: nothing came of it yet.
+    ///
+    /// What did not come of a knock stays wanted, and is among the effects again: an undo that is due, a run that has
+    /// waited, the note of what was undone, what an operator has revoked. [`Gate::next_timeout`] says when to try.
     pub fn withdraw(&mut self) {
-        let HandedOut { grants, steps } = std::mem::take(&mut self.handed_out);
+        let HandedOut { grants, steps, uses, debts, jobs, mut lasting } = std::mem::take(&mut self.handed_out);
         self.grants.undo(grants);
+        self.uses.undo(uses);
         for (user, source) in steps {
             self.steps.reset(user, source);
         }
-    }
-
-    /// A program that [`Effect::Run`] has asked for has ended, or did not begin. What waited may start.
-    pub fn finished(&mut self, job: JobId, ending: &Ending, now: Now) {
-        let _ = (job, ending, now);
+        self.withdraw_jobs(jobs);
+        let never = self.debts.undo(debts);
+        lasting.retain(|effect| !matches!(effect, Effect::Note(Entry::Owed(debt)) if never.contains(&debt.id)));
+        self.outbox.put_back(lasting);
+        if !self.outbox.is_empty() || self.jobs.can_start() {
+            self.retry = Some(self.clock.after(RETRY_EFFECTS));
+        }
     }
 
     /// Ends grants, and makes what is owed for them due at once, because an operator says so. An [`Effect::Close`] without
     /// a knock tells the firewall.
     pub fn revoke(&mut self, revocation: &Revocation, now: Now) -> Revoked {
-        let _ = (revocation, now);
-        Revoked { grants: Vec::new(), debts: 0 }
+        let grants = self.grants.revoke(revocation, now.boot);
+        let mut debts = self.debts.end_all(|kind| revocation.means_all(kind), now);
+        debts.extend(grants.iter().filter_map(|grant| self.debts.end_of_kind(&kind_of(grant)?, now)));
+        let count = debts.len();
+        self.note_lasting(debts);
+        if !grants.is_empty() {
+            self.outbox.push_lasting(Effect::Close(GrantsEnded { knock: None, grants: grants.clone() }));
+        }
+        Revoked { grants, debts: count }
     }
 
-    /// Makes what is owed for these grants due at once: the firewall has lost them, or they are no longer allowed.
+    /// Makes what is owed for these grants due at once: they are no longer allowed, and are not in the firewall any more.
     pub fn end_debts_of(&mut self, grants: &[Grant], now: Now) {
-        let _ = (grants, now);
+        let ended = grants.iter().filter_map(|grant| self.debts.end_of_kind(&kind_of(grant)?, now)).collect();
+        self.note_lasting(ended);
     }
 
     /// What will never be undone, because its program is gone: told once.
     #[must_use]
     pub fn take_lost_debts(&mut self) -> Vec<Debt> {
-        Vec::new()
+        std::mem::take(&mut self.lost_debts)
     }
 
     /// Whether knocks are refused because they cannot be written into the audit log.
-    pub fn set_unaudited(&mut self, unaudited: bool) {
-        let _ = unaudited;
-    }
-
-    /// What is still to be undone.
-    pub fn debts(&self) -> impl Iterator<Item = &Debt> {
-        std::iter::empty()
-    }
-
-    /// How many programs run, wait for their turn, and were dropped because too many waited to tell of failures.
-    #[must_use]
-    pub fn programs(&self) -> Programs {
-        Programs::default()
+    pub const fn set_unaudited(&mut self, unaudited: bool) {
+        self.unaudited = unaudited;
     }
 
     /// When [`Gate::handle_timeout`] has something to do.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Boot> {
-        [self.seen.next_expiry(), self.steps.next_expiry(), self.grants.next_expiry()].into_iter().flatten().min()
+        let forgotten = [self.seen.next_expiry(), self.steps.next_expiry(), self.grants.next_expiry()];
+        forgotten.into_iter().chain([self.debts.next_due(), self.retry]).flatten().min()
     }
 
-    /// Forgets what is over.
+    /// Forgets what is over, and calls the undo of what is due. To be called when there are no effects to be taken.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.seen.expire(now.boot, &mut self.effects);
+        self.clock = now.boot;
+        self.retry.take_if(|retry| *retry <= now.boot);
+        self.seen.expire(now.boot, self.outbox.effects());
         self.steps.expire(now.boot);
         self.grants.expire(now.boot);
+        self.call_undos(now);
+        self.start_programs();
     }
 
     /// Every grant that holds now, with the time left.
@@ -246,9 +290,29 @@ impl Gate {
         self.policy.user(user).map_or("?", |user| &user.name)
     }
 
+    /// What is still to be undone.
+    pub fn debts(&self) -> impl Iterator<Item = &Debt> {
+        self.debts.all()
+    }
+
+    /// How many programs run, and how many wait.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        self.jobs.programs()
+    }
+
     /// The action's name, for logs.
     #[must_use]
     pub fn action_name(&self, action: ActionId) -> &str {
         self.policy.action(action).map_or("?", |action| &action.name)
     }
 }
+
+/// The kind of the knock that a grant's label tells of.
+fn kind_of(grant: &Grant) -> Option<debts::Kind> {
+    let (user, action) = grant.label.split_once(' ')?;
+    Some(debts::Kind { source: grant.key.source, user: user.to_owned(), action: action.to_owned() })
+}
+
+/// A disk that has failed is not asked again at once.
+const RETRY_EFFECTS: Duration = Duration::from_secs(1);

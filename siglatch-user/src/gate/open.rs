@@ -17,7 +17,6 @@ pub struct Opened {
     pub(super) action: ActionId,
     pub(super) payload: Payload,
     /// Whether it came encrypted.
-    #[expect(dead_code, reason = "what programs are told")]
     pub(super) sealed: bool,
     _proof: (),
 }

@@ -18,6 +18,7 @@ pub(super) struct Stepped {
     pub(super) user: UserId,
     pub(super) action: ActionId,
     pub(super) payload: Payload,
+    pub(super) sealed: bool,
     pub(super) outcome: Outcome,
     _proof: (),
 }
@@ -55,8 +56,8 @@ impl Steps {
         policy: &Policy,
         now: Boot,
     ) -> Result<Stepped, Refusal> {
-        let Fresh { user, action, payload, .. } = fresh;
-        let stepped = |outcome| Stepped { user, action, payload, outcome, _proof: () };
+        let Fresh { user, action, payload, sealed, .. } = fresh;
+        let stepped = |outcome| Stepped { user, action, payload, sealed, outcome, _proof: () };
         let Some(step) = policy.step(action) else {
             return Ok(stepped(Outcome::Done));
         };

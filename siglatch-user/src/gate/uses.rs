@@ -1,0 +1,130 @@
+//! How often those have knocked who may do so only so often, and the same of actions. Never says which knocks count.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use siglatch_common::wire::v1::{ActionId, UserId};
+
+use super::{Entry, Noted, Refusal};
+use crate::policy::{Action, Policy, User};
+
+/// The counts of users and actions with a number of uses; others are not counted.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    users: BTreeMap<UserId, Count>,
+    actions: BTreeMap<ActionId, Count>,
+    /// Some counts of earlier runs are lost, and nobody knows whose.
+    are_unknown: bool,
+    changes: Vec<Use>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// As the ledger has it.
+    real: u32,
+    /// Those of actions that are only told: they count until the daemon stops.
+    dry: u32,
+}
+
+/// One use, as far as it was counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    user: Option<UserId>,
+    action: Option<ActionId>,
+    is_dry: bool,
+}
+
+impl Uses {
+    /// The counts that the ledger has. They are found by name, as numbers may be given anew.
+    pub(super) fn new(noted: &Noted, policy: &Policy) -> Self {
+        let (users, actions) = (by_name(&noted.users), by_name(&noted.actions));
+        let count = |counts: &BTreeMap<&str, u32>, name: &str| Count {
+            real: counts.get(name).copied().unwrap_or_default(),
+            dry: 0,
+        };
+        let limited_users = policy.users().filter(|user| user.uses.is_some());
+        let limited_actions = policy.actions().filter(|action| action.uses.is_some());
+        Self {
+            users: limited_users.map(|user| (user.id, count(&users, &user.name))).collect(),
+            actions: limited_actions.map(|action| (action.id, count(&actions, &action.name))).collect(),
+            are_unknown: noted.damaged,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Makes sure that both have a use left.
+    ///
+    /// # Errors
+    /// [`Refusal::UserUsedUp`] or [`Refusal::ActionUsedUp`]; also if nobody knows.
+    pub(super) fn check(&self, user: &User, action: &Action) -> Result<(), Refusal> {
+        if !self.has_left(user.uses, self.users.get(&user.id)) {
+            return Err(Refusal::UserUsedUp);
+        }
+        if !self.has_left(action.uses, self.actions.get(&action.id)) {
+            return Err(Refusal::ActionUsedUp);
+        }
+        Ok(())
+    }
+
+    /// Counts a use of both, and says what must be noted of it.
+    pub(super) fn count(&mut self, user: &User, action: &Action) -> Vec<Entry> {
+        let counted =
+            Use { user: user.uses.map(|_| user.id), action: action.uses.map(|_| action.id), is_dry: action.dry_run };
+        let mut entries = Vec::new();
+        if let Some(id) = counted.user {
+            let count = self.users.entry(id).or_default();
+            count.add(counted.is_dry);
+            entries.push(Entry::UserUsed { name: user.name.clone(), times: count.real });
+        }
+        if let Some(id) = counted.action {
+            let count = self.actions.entry(id).or_default();
+            count.add(counted.is_dry);
+            entries.push(Entry::ActionUsed { name: action.name.clone(), times: count.real });
+        }
+        if !entries.is_empty() {
+            self.changes.push(counted);
+        }
+        if counted.is_dry { Vec::new() } else { entries }
+    }
+
+    /// What was counted since the last call.
+    pub(super) fn take_changes(&mut self) -> Vec<Use> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Gives these uses back.
+    pub(super) fn undo(&mut self, uses: Vec<Use>) {
+        for Use { user, action, is_dry } in uses {
+            let user = user.and_then(|id| self.users.get_mut(&id));
+            let action = action.and_then(|id| self.actions.get_mut(&id));
+            user.into_iter().chain(action).for_each(|count| count.take_back(is_dry));
+        }
+    }
+
+    fn has_left(&self, uses: Option<NonZeroU32>, count: Option<&Count>) -> bool {
+        let Some(uses) = uses else {
+            return true;
+        };
+        !self.are_unknown && count.is_none_or(|count| count.in_all() < uses.get())
+    }
+}
+
+impl Count {
+    fn in_all(self) -> u32 {
+        self.real.saturating_add(self.dry)
+    }
+
+    fn add(&mut self, is_dry: bool) {
+        let part = if is_dry { &mut self.dry } else { &mut self.real };
+        *part = part.saturating_add(1);
+    }
+
+    fn take_back(&mut self, is_dry: bool) {
+        let part = if is_dry { &mut self.dry } else { &mut self.real };
+        *part = part.saturating_sub(1);
+    }
+}
+
+fn by_name(counts: &[(String, u32)]) -> BTreeMap<&str, u32> {
+    counts.iter().map(|(name, times)| (name.as_str(), *times)).collect()
+}
