@@ -136,6 +136,12 @@ pub struct Found {
     /// Whether there was no head file, though there is a log.
     #[serde(skip_serializing_if = "is_false")]
     pub headless: bool,
+    /// Whether there was no log, though there is a head file.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fileless: bool,
+    /// Whether the last record is not the one whose hash the head file has.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unlike_head: bool,
 }
 
 /// [`Event::Knock`].

@@ -3,6 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chain;
 pub mod event;
+pub mod verify;
 
+pub use chain::{Chain, Hash, Link, Stamp};
 pub use event::{Event, Who};
