@@ -5,7 +5,12 @@
 
 pub mod chain;
 pub mod event;
+pub mod line;
+mod record;
+mod search;
 pub mod verify;
 
 pub use chain::{Chain, Hash, Link, Stamp};
 pub use event::{Event, Who};
+pub use record::Record;
+pub use search::Query;
