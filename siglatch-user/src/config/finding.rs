@@ -124,6 +124,18 @@ codes! {
     BadNetwork, "bad-network", Error;
     /// No service.
     BadService, "bad-service", Error;
+    /// No address of one host.
+    BadAddress, "bad-address", Error;
+    /// No number of bytes.
+    BadSize, "bad-size", Error;
+    /// No hours of the week.
+    BadHours, "bad-hours", Error;
+    /// A time zone that this machine does not know.
+    UnknownZone, "unknown-zone", Error;
+    /// A path that would have to be searched for.
+    NotAbsolute, "not-absolute", Error;
+    /// Rules that can never hold together.
+    NeverHolds, "never-holds", Error;
     /// The same twice in one list.
     DuplicateEntry, "duplicate-entry", Warning;
 
@@ -185,20 +197,36 @@ codes! {
     DuplicateActionId, "duplicate-action-id", Error;
     /// A user's name that no user has.
     UnknownUser, "unknown-user", Error;
+    /// The name of a group that no user is in.
+    UnknownGroup, "unknown-group", Error;
     /// An action that nobody may use.
     UnusableAction, "unusable-action", Error;
     /// A usual time that is longer than the longest.
     TtlOverMax, "ttl-over-max", Error;
     /// A grant of something that is open anyway.
     UnprotectedService, "unprotected-service", Warning;
+    /// A grant that the operator's sets have no place for.
+    NoSet, "no-set", Error;
     /// A protected service that is a knock port.
     ProtectedKnockPort, "protected-knock-port", Error;
+    /// The name of an action whose kind does not fit.
+    WrongKind, "wrong-kind", Error;
+    /// A program that would run when itself fails.
+    FailureCircle, "failure-circle", Error;
+    /// A program that nothing starts.
+    UnusedProgram, "unused-program", Warning;
+    /// A program that runs as root.
+    RunsAsRoot, "runs-as-root", Warning;
+    /// A program that may run more often at once than all of them together.
+    AtOnceOverAll, "at-once-over-all", Warning;
+    /// Something for admins that no admin may ask for.
+    NoAdmin, "no-admin", Warning;
     /// A step that no sequence has.
     OrphanStep, "orphan-step", Warning;
 
     /// A sequence of less than two steps.
     ShortSequence, "short-sequence", Error;
-    /// A step that names no action.
+    /// A name that no action has.
     UnknownAction, "unknown-action", Error;
     /// An action that stands in one sequence twice.
     RepeatedStep, "repeated-step", Error;

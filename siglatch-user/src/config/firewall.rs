@@ -4,13 +4,13 @@ use super::finding::{Code, Findings};
 use super::section::{Located, Section};
 use super::settings::{Firewall, OperatorSets, OwnTable};
 use super::{schema, value};
-use crate::policy::Service;
+use crate::policy::{Door, Service};
 
-/// Where grants go, and the places of the protected services; nothing of the first if a finding says why.
+/// Where grants go, and the places of what is closed unless granted; nothing of the first if a finding says why.
 pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
     let section = root.table("firewall", &schema::FIREWALL, findings);
     match section.choice("mode", &[("table", Mode::Table), ("sets", Mode::Sets)], findings) {
-        Some(Mode::Sets) => (sets(&section, findings), Protected::Unknown),
+        Some(Mode::Sets) => sets(&section, findings),
         Some(Mode::Table) => own_table(&section, findings),
         None if section.place("mode").is_none() => own_table(&section, findings),
         None => (None, Protected::Unknown),
@@ -19,62 +19,76 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> (Option<Firew
 
 /// What is closed unless granted.
 pub(super) enum Protected {
-    /// These.
-    Services(Vec<Located<Service>>),
-    /// The operator's rules say.
+    /// These services of this host, and of hosts behind it.
+    Services { here: Vec<Located<Service>>, behind: Vec<Located<Door>> },
+    /// The operator's rules say; there are sets for these.
+    Sets(Places),
+    /// A finding says why that cannot be told.
     Unknown,
 }
 
+/// Which grants the operator's sets have a place for.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    pub(super) here: bool,
+    pub(super) behind_v4: bool,
+    pub(super) behind_v6: bool,
+}
+
 fn own_table(section: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
-    section.refuse(&["family", "set_v4", "set_v6"], "it belongs to mode = \"sets\"", findings);
+    section.refuse(&["family"], "it belongs to mode = \"sets\"", findings);
+    section.refuse(&SETS, "it belongs to mode = \"sets\"", findings);
     let name = section.parsed("table", value::nft_name, findings).map_or(OwnTable::DEFAULT_NAME, |name| name.value);
-    let priority =
-        section.number("priority", PRIORITIES, findings).map_or(OwnTable::DEFAULT_PRIORITY, |number| number.value);
-    let given = section.place("protect").is_some();
-    let Some(protect) = section.parsed_list("protect", value::service, findings).or((!given).then(Vec::new)) else {
+    let priority = section.number("priority", PRIORITIES, findings);
+    let lacks = |key: &str| section.place(key).is_none();
+    let here = section.parsed_list("protect", value::service, findings).or(lacks("protect").then(Vec::new));
+    let behind = section.parsed_list("protect_forward", value::door, findings);
+    let (Some(here), Some(behind)) = (here, behind.or(lacks("protect_forward").then(Vec::new))) else {
         return (None, Protected::Unknown);
     };
     let table = OwnTable {
         name: name.to_owned(),
-        priority,
-        protect: protect.iter().map(|service| service.value).collect(),
-        protect_forward: Vec::new(),
+        priority: priority.map_or(OwnTable::DEFAULT_PRIORITY, |number| number.value),
+        protect: here.iter().map(|service| service.value).collect(),
+        protect_forward: behind.iter().map(|door| door.value).collect(),
     };
-    (Some(Firewall::Table(table)), Protected::Services(protect))
+    (Some(Firewall::Table(table)), Protected::Services { here, behind })
 }
 
-fn sets(section: &Section<'_>, findings: &mut Findings) -> Option<Firewall> {
-    section.refuse(&["priority", "protect"], "your own rules decide in mode = \"sets\"", findings);
+fn sets(section: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
+    section.refuse(&["priority", "protect", "protect_forward"], "your own rules decide in mode = \"sets\"", findings);
     section.demand("table", "mode = \"sets\" needs the name of your table", findings);
     let family = section.choice("family", &[("inet", "inet"), ("ip", "ip"), ("ip6", "ip6")], findings);
     let family = family.unwrap_or("inet");
-    let table = section.parsed("table", value::nft_name, findings);
-    let v4 = section.parsed("set_v4", value::nft_name, findings);
-    let v6 = section.parsed("set_v6", value::nft_name, findings);
     if family == "ip" {
-        section.refuse(&["set_v6"], "a table of family ip holds no IPv6 addresses", findings);
+        section.refuse(&["set_v6", "set_forward_v6"], "a table of family ip holds no IPv6 addresses", findings);
     }
     if family == "ip6" {
-        section.refuse(&["set_v4"], "a table of family ip6 holds no IPv4 addresses", findings);
+        section.refuse(&["set_v4", "set_forward_v4"], "a table of family ip6 holds no IPv4 addresses", findings);
     }
-    if section.place("set_v4").is_none() && section.place("set_v6").is_none() {
+    if SETS.iter().all(|key| section.place(key).is_none()) {
         let key = if family == "ip6" { "set_v6" } else { "set_v4" };
         section.demand(key, "without a set there is nowhere to put grants", findings);
     }
-    if let (Some(v4), Some(v6)) = (v4, v6)
-        && v4.value == v6.value
-    {
-        let message = format!("one set, {}, cannot hold both IPv4 and IPv6 addresses", v6.value);
-        findings.report(Code::BadName, v6.span, message, "name another set here");
+    let table = section.parsed("table", value::nft_name, findings);
+    let named = SETS.map(|key| section.parsed(key, value::nft_name, findings));
+    for (place, set) in named.iter().enumerate() {
+        let Some(set) = set else { continue };
+        if let Some(first) = named.iter().take(place).flatten().find(|first| first.value == set.value) {
+            let message = format!("one set, {}, cannot hold addresses of two kinds", set.value);
+            let help = "name another set here";
+            findings.report_with(Code::BadName, set.span, message, help, (first.span, "its other use"));
+        }
     }
-    Some(Firewall::Sets(OperatorSets {
-        family: family.to_owned(),
-        table: table?.value.to_owned(),
-        v4: v4.map(|set| set.value.to_owned()),
-        v6: v6.map(|set| set.value.to_owned()),
-        forward_v4: None,
-        forward_v6: None,
-    }))
+    let [has_v4, has_v6, behind_v4, behind_v6] = SETS.map(|key| section.place(key).is_some());
+    let places = Places { here: has_v4 || has_v6, behind_v4, behind_v6 };
+    let [v4, v6, forward_v4, forward_v6] = named.map(|set| set.map(|set| set.value.to_owned()));
+    let firewall = table.map(|table| {
+        let (family, table) = (family.to_owned(), table.value.to_owned());
+        Firewall::Sets(OperatorSets { family, table, v4, v6, forward_v4, forward_v6 })
+    });
+    let no_set = SETS.iter().all(|key| section.place(key).is_none());
+    (firewall, if no_set { Protected::Unknown } else { Protected::Sets(places) })
 }
 
 #[derive(Clone, Copy)]
@@ -82,6 +96,9 @@ enum Mode {
     Table,
     Sets,
 }
+
+/// The keys that name sets.
+const SETS: [&str; 4] = ["set_v4", "set_v6", "set_forward_v4", "set_forward_v6"];
 
 /// Behind connection tracking, which works at -200 (`NF_IP_PRI_CONNTRACK`): the chain must know what is established.
 const PRIORITIES: std::ops::RangeInclusive<i64> = -199..=1_000;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use siglatch_common::layout::PortList;
 use siglatch_common::wire::Wire;
 
@@ -12,14 +13,20 @@ use super::key_files::{self, KeyFiles};
 use super::schema;
 use super::section::{Located, Section};
 use super::settings::{Attach, Diagnostics, Gateway, Ingress, KnockPort, Xdp};
-use super::{Given, value};
+use super::{Given, hours, value};
 use crate::keys::ServerKey;
 
-pub(super) fn gateway(root: &Section<'_>, findings: &mut Findings) -> Option<Gateway> {
+/// What users know of this host, and the time zone of its hours.
+pub(super) fn gateway(
+    root: &Section<'_>,
+    files: &dyn KeyFiles,
+    findings: &mut Findings,
+) -> (Option<Gateway>, TimeZone) {
     let section = root.table("gateway", &schema::GATEWAY, findings);
     let name = section.parsed("name", value::name, findings).map_or(DEFAULT_NAME, |name| name.value);
-    let host = section.parsed("host", value::host, findings)?;
-    Some(Gateway { name: name.to_owned(), host: host.value.to_owned() })
+    let host = section.parsed("host", value::host, findings);
+    let gateway = host.map(|host| Gateway { name: name.to_owned(), host: host.value.to_owned() });
+    (gateway, hours::zone("time_zone", &section, files, findings))
 }
 
 pub(super) fn ingress(root: &Section<'_>, folder: &Path, given: &Given, findings: &mut Findings) -> Ingress {

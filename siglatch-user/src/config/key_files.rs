@@ -1,4 +1,4 @@
-//! What must be true of a file that holds a key. Never opens one itself: the caller brings them.
+//! What must be true of a file that holds a key. Never opens one itself: the caller brings them, and time zones, too.
 
 use std::path::Path;
 
@@ -9,13 +9,20 @@ use super::finding::{Code, Findings};
 use super::section::Located;
 use crate::keys::{ServerKey, ServerKeyFlaw};
 
-/// Where the contents of key files come from: the disk, or a table in tests.
+/// Where the contents of files come from: the disk, or a table in tests.
 pub trait KeyFiles {
     /// The file at `path`, with what the system says of it.
     ///
     /// # Errors
     /// [`Unreadable`] says why there is nothing to judge.
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable>;
+
+    /// The rules of the time zone with that name, as RFC 9636 writes them. The name is a path of plain words: none of
+    /// them empty, or with dots.
+    ///
+    /// # Errors
+    /// [`Unreadable`] says why there is nothing to judge.
+    fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable>;
 }
 
 /// A key file as it was found.
@@ -43,7 +50,7 @@ pub enum Owner {
     },
 }
 
-/// Why a key file could not be read.
+/// Why a file could not be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unreadable {
     /// There is none.
@@ -52,7 +59,7 @@ pub enum Unreadable {
     Forbidden,
     /// A folder, a device or the like.
     NotAFile,
-    /// Larger than any key.
+    /// Larger than any such file.
     TooLarge {
         /// The most that is read, in bytes.
         limit: u64,

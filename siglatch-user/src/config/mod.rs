@@ -2,11 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod assembly;
+mod audit;
 mod deeds;
 mod finding;
 mod firewall;
 mod gate_keys;
 mod host;
+mod hours;
 mod key_files;
 mod limits;
 mod nearest;
@@ -18,16 +21,15 @@ pub mod schema;
 mod section;
 mod settings;
 mod single;
+mod terms;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use siglatch_common::wire::v1::{ActionId, UserId};
 use toml::de::DeTable;
 
 pub use finding::{Code, Finding, Note, Severity, Span};
@@ -39,8 +41,6 @@ pub use settings::{
 };
 pub use single::{ADMIN_SOCKET, admin_socket, length_of_time, network};
 
-use crate::policy::{Action, Allowed, Period, Policy, Sequence};
-use deeds::{Deed, Users};
 use finding::Findings;
 use section::Section;
 
@@ -96,7 +96,7 @@ fn settings_of(
     findings: &mut Findings,
 ) -> Option<Settings> {
     let root = Section::root(&schema::ROOT, tree, findings);
-    let gateway = host::gateway(&root, findings);
+    let (gateway, zone) = host::gateway(&root, files, findings);
     let ingress = host::ingress(&root, folder, given, findings);
     let ports = host::ports(&root, findings);
     let gate_keys = gate_keys::read(&root, &ports, folder, files, findings);
@@ -112,21 +112,20 @@ fn settings_of(
     let admin_socket = limits::admin_socket(&root, folder, findings);
     let (firewall, protected) = firewall::read(&root, findings);
     let people = people::read(&root, folder, files, findings);
-    let deeds = deeds::actions(&root, findings);
+    let audit = audit::audit(&root, folder, findings);
+    let at_once = deeds::at_once(&root, findings);
+    let deeds = deeds::read(&root, &zone, findings);
     let paths = paths::read(&root, findings);
 
     relations::people(&people, &deeds, root.place("user"), findings);
     relations::actions(&deeds, &people, findings);
+    relations::programs(&deeds, at_once, findings);
     relations::sequences(&paths, &deeds, &people, findings);
     relations::services(&ports, &protected, &deeds, findings);
 
-    let (users, keys): (Vec<_>, Vec<_>) =
-        people.into_iter().map(people::Person::finish).collect::<Option<Vec<_>>>()?.into_iter().unzip();
-    let user_ids: HashMap<&str, UserId> = users.iter().map(|user| (user.name.as_str(), user.id)).collect();
-    let actions = deeds.into_iter().map(|deed| action(deed, &user_ids)).collect::<Option<Vec<_>>>()?;
-    let action_ids: HashMap<&str, ActionId> = actions.iter().map(|action| (action.name.as_str(), action.id)).collect();
-    let sequences = paths.into_iter().map(|path| sequence(path, &action_ids)).collect::<Option<Vec<_>>>()?;
-    let user_keys = users.iter().map(|user| user.id).zip(keys).collect();
+    let told = people.iter().filter(|person| person.debug).filter_map(|person| Some(person.id?.value));
+    let debug = audit::debug(&root, told.collect(), findings);
+    let (policy, user_keys) = assembly::policy(people, &deeds, &paths, max_skew)?;
     Some(Settings {
         gateway: gateway?,
         ingress,
@@ -139,43 +138,17 @@ fn settings_of(
         blacklist,
         gate_keys: gate_keys?,
         admin_socket,
-        audit: AuditRule::default(),
-        debug: DebugRule::default(),
-        programs_at_once: 16,
+        audit,
+        debug,
+        programs_at_once: at_once.value,
         state_dir,
         key_threads,
         nonce_capacity,
         firewall: firewall?,
-        policy: Policy::new(users, actions, sequences, max_skew),
+        policy,
         server_key: server_key?,
         user_keys,
     })
-}
-
-fn action(deed: Deed<'_>, user_ids: &HashMap<&str, UserId>) -> Option<Action> {
-    let allowed = match deed.users?.value {
-        Users::All => Allowed::All,
-        Users::Only(names) => {
-            let ids = names.into_iter().map(|name| user_ids.get(name.value).copied());
-            Allowed::Only(ids.collect::<Option<BTreeSet<_>>>()?)
-        }
-    };
-    Some(Action {
-        id: deed.id?.value,
-        name: deed.name.value.to_owned(),
-        allowed,
-        networks: deed.networks,
-        period: Period::default(),
-        hours: None,
-        uses: None,
-        dry_run: false,
-        kind: deed.kind?,
-    })
-}
-
-fn sequence(path: paths::Path<'_>, action_ids: &HashMap<&str, ActionId>) -> Option<Sequence> {
-    let steps = path.steps?.value.into_iter().map(|step| action_ids.get(step.value).copied());
-    Some(Sequence { name: path.name.value.to_owned(), steps: steps.collect::<Option<Vec<_>>>()?, within: path.within })
 }
 
 /// The parser's words, in one line.

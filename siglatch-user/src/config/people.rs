@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use std::num::NonZeroU32;
+
 use siglatch_common::address::Network;
 use siglatch_common::seal::HmacKey;
-use siglatch_common::units::Wall;
 use siglatch_common::wire::v1::UserId;
 
 use super::finding::Findings;
 use super::key_files::{self, KeyFiles};
 use super::section::{Located, Section};
-use super::{schema, value};
+use super::{schema, terms, value};
 use crate::policy::{Period, User};
 
 /// A user as far as the text goes; what is missing was reported.
@@ -19,8 +20,13 @@ pub(super) struct Person<'t> {
     pub(super) id: Option<Located<UserId>>,
     pub(super) key: Option<Located<HmacKey>>,
     pub(super) enabled: bool,
+    pub(super) admin: bool,
+    pub(super) groups: Vec<&'t str>,
+    /// Whether the user's knocks are told in full for a time.
+    pub(super) debug: bool,
     networks: Vec<Network>,
-    not_after: Option<Wall>,
+    period: Period,
+    uses: Option<NonZeroU32>,
 }
 
 pub(super) fn read<'t>(
@@ -41,28 +47,19 @@ fn person<'t>(
     findings: &mut Findings,
 ) -> Person<'t> {
     let path = section.parsed("key", value::path, findings);
-    let moment = section.moment("not_after", findings);
-    let not_after = moment.and_then(|moment| match value::moment(moment.value) {
-        Ok(wall) => Some(wall),
-        Err(flaw) => {
-            findings.report(flaw.code, moment.span, flaw.message, flaw.help);
-            None
-        }
-    });
+    let groups = section.parsed_list("groups", value::name, findings).unwrap_or_default();
     Person {
         name,
         id: section.number::<u16>("id", 0..=65_535, findings).map(|id| id.with(UserId(id.value))),
         key: path.and_then(|path| Some(path.with(key_files::user_key(path, folder, files, findings)?))),
         enabled: section.flag("enabled", findings).unwrap_or(true),
-        networks: networks(section, findings),
-        not_after,
+        admin: section.flag("admin", findings).unwrap_or(false),
+        groups: groups.into_iter().map(|group| group.value).collect(),
+        debug: section.flag("debug", findings).unwrap_or(false),
+        networks: terms::networks(section, findings),
+        period: terms::period(section, findings),
+        uses: terms::uses(section, findings),
     }
-}
-
-/// The networks that a user or an action is bound to.
-pub(super) fn networks(section: &Section<'_>, findings: &mut Findings) -> Vec<Network> {
-    let networks = section.parsed_list("networks", value::network, findings).unwrap_or_default();
-    networks.into_iter().map(|network| network.value).collect()
 }
 
 impl Person<'_> {
@@ -72,10 +69,10 @@ impl Person<'_> {
             id: self.id?.value,
             name: self.name.value.to_owned(),
             enabled: self.enabled,
-            admin: false,
+            admin: self.admin,
             networks: self.networks,
-            period: Period { not_before: None, not_after: self.not_after },
-            uses: None,
+            period: self.period,
+            uses: self.uses,
         };
         Some((user, self.key?.value))
     }

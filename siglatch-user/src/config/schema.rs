@@ -40,6 +40,9 @@ pub const FORMS: &[&Form] = &[
     &BAN,
     &BLACKLIST,
     &ADMIN,
+    &AUDIT,
+    &DEBUG,
+    &EXEC,
     &FIREWALL,
     &USER,
     &ACTION,
@@ -64,6 +67,9 @@ pub(super) const ROOT: Form = Form {
         optional("ban", "{ strikes = 5 }"),
         optional("blacklist", "{ files = [\"blacklist.txt\"] }"),
         optional("admin", "{ socket = \"/run/siglatch/admin.sock\" }"),
+        optional("audit", "{ size = \"64M\" }"),
+        optional("debug", "{ for = \"1h\" }"),
+        optional("exec", "{ at_once = 16 }"),
         optional("firewall", "{ protect = [\"tcp/22\"] }"),
         optional("user", "{ alice = { id = 1, key = \"keys/alice.key\" } }"),
         optional("action", "{ ssh = { id = 1, users = \"all\", grant = [\"tcp/22\"] } }"),
@@ -71,8 +77,14 @@ pub(super) const ROOT: Form = Form {
     ],
 };
 
-pub(super) const GATEWAY: Form =
-    Form { title: "[gateway]", keys: &[optional("name", "\"gateway\""), required("host", "\"gw.example.org\"")] };
+pub(super) const GATEWAY: Form = Form {
+    title: "[gateway]",
+    keys: &[
+        optional("name", "\"gateway\""),
+        required("host", "\"gw.example.org\""),
+        optional("time_zone", "\"Europe/Berlin\""),
+    ],
+};
 
 pub(super) const INGRESS: Form = Form {
     title: "[ingress]",
@@ -149,6 +161,23 @@ pub(super) const BLACKLIST: Form = Form { title: "[blacklist]", keys: &[optional
 
 pub(super) const ADMIN: Form = Form { title: "[admin]", keys: &[optional("socket", "\"/run/siglatch/admin.sock\"")] };
 
+pub(super) const AUDIT: Form = Form {
+    title: "[audit]",
+    keys: &[
+        optional("enabled", "true"),
+        optional("file", "\"/var/log/siglatch/audit.jsonl\""),
+        optional("size", "\"64M\""),
+        optional("age", "\"30d\""),
+        optional("keep", "12"),
+        optional("when_failing", "\"admit\""),
+    ],
+};
+
+pub(super) const DEBUG: Form =
+    Form { title: "[debug]", keys: &[optional("sources", "[\"192.0.2.7\"]"), optional("for", "\"1h\"")] };
+
+pub(super) const EXEC: Form = Form { title: "[exec]", keys: &[optional("at_once", "16")] };
+
 pub(super) const FIREWALL: Form = Form {
     title: "[firewall]",
     keys: &[
@@ -157,8 +186,11 @@ pub(super) const FIREWALL: Form = Form {
         optional("table", "\"siglatch\""),
         optional("priority", "-10"),
         optional("protect", "[\"tcp/22\"]"),
+        optional("protect_forward", "[\"tcp/5432@10.0.0.5\"]"),
         optional("set_v4", "\"siglatch_v4\""),
         optional("set_v6", "\"siglatch_v6\""),
+        optional("set_forward_v4", "\"siglatch_forward_v4\""),
+        optional("set_forward_v6", "\"siglatch_forward_v6\""),
     ],
 };
 
@@ -168,22 +200,51 @@ pub(super) const USER: Form = Form {
         required("id", "1"),
         required("key", "\"keys/alice.key\""),
         optional("enabled", "true"),
+        optional("admin", "true"),
+        optional("groups", "[\"ops\"]"),
         optional("networks", "[\"192.0.2.0/24\"]"),
+        optional("not_before", "2027-01-01T00:00:00Z"),
         optional("not_after", "2030-01-01T00:00:00Z"),
+        optional("uses", "1"),
+        optional("debug", "true"),
     ],
 };
 
 pub(super) const ACTION: Form = Form {
     title: "[action.NAME]",
     keys: &[
-        required("id", "1"),
-        required("users", "[\"alice\"]"),
+        optional("id", "1"),
+        optional("users", "[\"alice\"]"),
+        optional("groups", "[\"ops\"]"),
         optional("kind", "\"step\""),
+        optional("networks", "[\"192.0.2.0/24\"]"),
+        optional("hours", "[\"mon-fri 08:00-18:00\"]"),
+        optional("not_before", "2027-01-01T00:00:00Z"),
+        optional("not_after", "2030-01-01T00:00:00Z"),
+        optional("uses", "10"),
+        optional("dry_run", "true"),
         optional("grant", "[\"tcp/22\"]"),
+        optional("to", "[\"10.0.0.5\"]"),
         optional("ttl", "\"10m\""),
         optional("max_ttl", "\"1h\""),
         optional("source", "\"packet\""),
-        optional("networks", "[\"192.0.2.0/24\"]"),
+        optional("undo", "\"vpn-off\""),
+        optional("revoke", "[\"ssh\"]"),
+        optional("exec", "[\"/usr/local/lib/siglatch/vpn\", \"--add\"]"),
+        optional("run_as", "\"siglatch-run\""),
+        optional("run_groups", "[\"adm\"]"),
+        optional("folder", "\"/\""),
+        optional("time", "\"30s\""),
+        optional("cpu", "\"10s\""),
+        optional("memory", "\"256M\""),
+        optional("processes", "32"),
+        optional("output", "\"64K\""),
+        optional("at_once", "4"),
+        optional("queue", "16"),
+        optional("on_failure", "\"alarm\""),
+        optional("require_ascii", "true"),
+        optional("starts_with", "\"vpn \""),
+        optional("builtin", "\"status\""),
     ],
 };
 

@@ -237,6 +237,24 @@ impl<'t> Section<'t> {
         Some(duration)
     }
 
+    /// A number of bytes within bounds.
+    pub(super) fn size(&self, key: &str, range: RangeInclusive<u64>, findings: &mut Findings) -> Option<Located<u64>> {
+        let (_, entry) = self.find(key)?;
+        if let DeValue::Integer(_) = entry.value {
+            let message = format!("`{key}` must be a text with a unit, not a bare number");
+            findings.report(Code::WrongType, entry.span, message, self.example(key));
+            return None;
+        }
+        let size = self.parsed(key, value::size, findings)?;
+        if !range.contains(&size.value) {
+            let (least, most) = (value::size_text(*range.start()), value::size_text(*range.end()));
+            let message = format!("`{key}` must be {least} to {most}");
+            findings.report(Code::OutOfRange, size.span, message, self.example(key));
+            return None;
+        }
+        Some(size)
+    }
+
     /// A list of texts.
     pub(super) fn texts(&self, key: &str, findings: &mut Findings) -> Option<Vec<Located<&'t str>>> {
         let (_, entry) = self.find(key)?;

@@ -168,7 +168,7 @@ pub enum WhenFailing {
 }
 
 /// Whose knocks are told in full, in the log.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DebugRule {
     /// These users'.
     pub users: Vec<UserId>,
@@ -176,6 +176,18 @@ pub struct DebugRule {
     pub sources: Vec<Address>,
     /// How long after the daemon's start; then it ends by itself.
     pub span: Duration,
+}
+
+impl DebugRule {
+    /// How long it lasts unless the operator says otherwise.
+    pub const DEFAULT_SPAN: Duration = Duration::from_secs(3600);
+}
+
+impl Default for DebugRule {
+    /// Nobody's.
+    fn default() -> Self {
+        Self { users: Vec::new(), sources: Vec::new(), span: Self::DEFAULT_SPAN }
+    }
 }
 
 impl AuditRule {
@@ -194,6 +206,11 @@ impl Default for AuditRule {
             when_failing: WhenFailing::Admit,
         }
     }
+}
+
+impl Settings {
+    /// [`Settings::programs_at_once`] unless the operator says otherwise.
+    pub const DEFAULT_PROGRAMS_AT_ONCE: usize = 16;
 }
 
 impl Limits {

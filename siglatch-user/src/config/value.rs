@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use siglatch_common::address::{Network, NetworkFlaw};
+use siglatch_common::address::{Address, Network, NetworkFlaw};
 use siglatch_common::units::Wall;
 use toml::value::{Date, Datetime, Offset};
 
 use super::finding::Code;
-use crate::policy::{Service, ServiceFlaw};
+use crate::policy::{Door, DoorFlaw, Service, ServiceFlaw};
 
 /// Why a text is not what should stand in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,6 +86,56 @@ pub(super) fn path(text: &str) -> Result<&str, Flaw> {
     })
 }
 
+/// A path that says where it is by itself.
+pub(super) fn absolute_path(text: &str) -> Result<&str, Flaw> {
+    if text.starts_with('/') {
+        return path(text);
+    }
+    Err(Flaw {
+        code: Code::NotAbsolute,
+        message: format!("\"{}\" does not begin with a slash", shown(text)),
+        help: "write the whole path, from / on: nothing is searched for".to_owned(),
+    })
+}
+
+/// One argument of a program.
+pub(super) fn argument(text: &str) -> Result<&str, Flaw> {
+    if !text.contains('\0') {
+        return Ok(text);
+    }
+    Err(Flaw {
+        code: Code::BadName,
+        message: format!("\"{}\" cannot be handed to a program", shown(text)),
+        help: "take the zero byte out: arguments end with one".to_owned(),
+    })
+}
+
+/// A user or a group of this machine, by name or number.
+pub(super) fn account(text: &str) -> Result<&str, Flaw> {
+    let odd = |c: char| c == ':' || c == '/' || c == ',' || c.is_whitespace() || c.is_control();
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    // The last number means "none" in system calls.
+    let is_usable = !is_number || text.parse::<u32>().is_ok_and(|number| number != u32::MAX);
+    if (1..=ACCOUNT_MAX).contains(&text.len()) && !text.starts_with('-') && !text.contains(odd) && is_usable {
+        return Ok(text);
+    }
+    Err(Flaw {
+        code: Code::BadName,
+        message: format!("\"{}\" cannot be a user or a group of this machine", shown(text)),
+        help: "write a name that `getent passwd` or `getent group` shows, or its number as a text".to_owned(),
+    })
+}
+
+/// The address of one host.
+pub(super) fn address(text: &str) -> Result<Address, Flaw> {
+    let address = text.parse::<IpAddr>().ok().map(Address::from).filter(|address| !address.is_impossible_source());
+    address.ok_or_else(|| Flaw {
+        code: Code::BadAddress,
+        message: format!("\"{}\" is not the address of one host", shown(text)),
+        help: "write, for example: \"10.0.0.5\" or \"2001:db8::5\"".to_owned(),
+    })
+}
+
 /// A network, or one address as a network of one.
 pub(super) fn network(text: &str) -> Result<Network, Flaw> {
     text.parse().map_err(|flaw| {
@@ -133,6 +183,42 @@ pub(super) fn service(text: &str) -> Result<Service, Flaw> {
             _ => "write, for example: \"tcp/22\" or \"udp/51820\"".to_owned(),
         },
     })
+}
+
+/// A service of a host behind this one.
+pub(super) fn door(text: &str) -> Result<Door, Flaw> {
+    text.parse().map_err(|flaw: DoorFlaw| Flaw {
+        code: Code::BadService,
+        message: format!("\"{}\" is no service of a host: {flaw}", shown(text)),
+        help: "write, for example: \"tcp/5432@10.0.0.5\" or \"udp/53@2001:db8::5\"".to_owned(),
+    })
+}
+
+/// A number of bytes: digits and a unit, `K`, `M`, `G` or `T`, each 1024 of the one before.
+pub(super) fn size(text: &str) -> Result<u64, Flaw> {
+    let flaw = |message: String, help: String| Flaw { code: Code::BadSize, message, help };
+    let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let number = digits.parse::<u64>().ok();
+    let factor = SIZES.into_iter().find(|(_, name)| *name == unit).map(|(factor, _)| factor);
+    match (number, factor) {
+        (Some(number), Some(factor)) => number
+            .checked_mul(factor)
+            .ok_or_else(|| flaw(format!("\"{}\" is too much", shown(text)), "write a smaller number".to_owned())),
+        (Some(number), None) if unit.is_empty() => {
+            let help = format!("write \"{number}K\" or \"{number}M\"; units are K, M, G and T");
+            Err(flaw(format!("\"{}\" lacks its unit", shown(text)), help))
+        }
+        (Some(_) | None, _) => Err(flaw(
+            format!("\"{}\" is no number of bytes", shown(text)),
+            "write, for example: \"256K\", \"64M\" or \"1G\"".to_owned(),
+        )),
+    }
+}
+
+/// A number of bytes as [`size`] reads it, with the longest unit that leaves no rest.
+pub(super) fn size_text(bytes: u64) -> String {
+    let (factor, unit) = SIZES.into_iter().find(|(factor, _)| bytes.is_multiple_of(*factor)).unwrap_or((1, ""));
+    format!("{}{unit}", bytes / factor)
 }
 
 /// A length of time: digits and a unit, `s`, `m`, `h` or `d`; several parts go from long to short (`1h30m`).
@@ -229,7 +315,7 @@ fn without_host_bits(text: &str) -> Option<(Network, IpAddr)> {
 }
 
 /// A text as it may stand in a message: one line, no control characters, not endless.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN_MAX).is_some() {
         shown.push('…');
@@ -242,6 +328,12 @@ const NAME_MAX: usize = 32;
 
 /// `NFT_NAME_MAXLEN` of `linux/netfilter/nf_tables.h`, less the final zero.
 const NFT_NAME_MAX: usize = 255;
+
+/// `LOGIN_NAME_MAX` of Linux is 256; `useradd` takes 32.
+const ACCOUNT_MAX: usize = 64;
+
+/// Bytes in each unit, longest first.
+const SIZES: [(u64, &str); 4] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
 
 /// More of a text helps nobody.
 const SHOWN_MAX: usize = 64;

@@ -30,4 +30,8 @@ impl KeyFiles for Overlay<'_> {
             None => Disk.read(path),
         }
     }
+
+    fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
+        Disk.zone(name)
+    }
 }

@@ -54,6 +54,18 @@ impl KeyFiles for Disk {
         };
         Ok(KeyFile { contents, mode: metadata.mode() & 0o7777, owner })
     }
+
+    fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
+        zone(Path::new(ZONES), name)
+    }
+}
+
+/// The file of a time zone in that folder.
+fn zone(folder: &Path, name: &str) -> Result<Vec<u8>, Unreadable> {
+    let (file, _) = open(&folder.join(name))?;
+    let mut rules = Vec::new();
+    file.take(ZONE_MAX + 1).read_to_end(&mut rules)?;
+    if rules.len() as u64 > ZONE_MAX { Err(Unreadable::TooLarge { limit: ZONE_MAX }) } else { Ok(rules) }
 }
 
 impl From<io::Error> for Unreadable {
@@ -220,6 +232,12 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 /// An RSA-2048 key in PEM is 1.7 kB.
 const KEY_MAX: usize = 16 * 1024;
+
+/// Where the tz database is, also by `tzset(3)`.
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The largest file of the tz database has less than 4 kB.
+const ZONE_MAX: u64 = 256 * 1024;
 
 /// A hundred thousand users fit.
 const TEXT_MAX: u64 = 16 * 1024 * 1024;

@@ -16,7 +16,7 @@ pub struct Hours {
 }
 
 /// The same hours on some days of the week.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Span {
     /// The days on which it begins.
     pub days: Weekdays,
@@ -27,7 +27,7 @@ pub struct Span {
 }
 
 /// Some days of the week: bit 0 is Monday, bit 6 Sunday.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Weekdays(pub u8);
 
 impl Hours {

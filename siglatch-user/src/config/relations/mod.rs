@@ -1,7 +1,9 @@
 //! What must be true between the tables of a configuration: ids, names, keys, sequences. Never reads a single value.
 
 mod actions;
+mod crowd;
 mod people;
+mod programs;
 mod sequences;
 mod services;
 
@@ -9,22 +11,15 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 pub(super) use actions::actions;
+pub(super) use crowd::Crowd;
 pub(super) use people::people;
+pub(super) use programs::programs;
 pub(super) use sequences::sequences;
 pub(super) use services::services;
 
-use super::deeds::{Deed, Users};
 use super::finding::Span;
+use super::nearest::nearest;
 use super::section::Located;
-
-/// The names of the users that the action is for, unless it is for all.
-fn named<'a, 't>(action: &'a Deed<'t>) -> impl Iterator<Item = Located<&'t str>> + use<'a, 't> {
-    let names = match action.users.as_ref().map(|users| &users.value) {
-        Some(Users::Only(names)) => names.as_slice(),
-        Some(Users::All) | None => &[],
-    };
-    names.iter().copied()
-}
 
 /// Each value that was there before: its place, the first one's place, and the first one's name.
 fn repeated<'t, T: Copy + Eq + Hash>(
@@ -47,4 +42,12 @@ fn repeated<'t, T: Copy + Eq + Hash>(
 fn free_id(taken: impl Iterator<Item = u32>) -> u32 {
     let taken: HashSet<u32> = taken.collect();
     (1..).find(|id| !taken.contains(id)).unwrap_or(1)
+}
+
+/// Help for a name that nobody has.
+fn did_you_mean<'a>(meant: &str, known: impl IntoIterator<Item = &'a str>, otherwise: impl Into<String>) -> String {
+    match nearest(meant, known) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => otherwise.into(),
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{free_id, named, repeated};
-use crate::config::deeds::{Deed, Users};
+use super::{Crowd, free_id, repeated};
+use crate::config::deeds::Deed;
 use crate::config::finding::{Code, Findings, Span};
 use crate::config::people::Person;
 
@@ -26,15 +26,28 @@ pub(in crate::config) fn people(
         findings.report_with(Code::DuplicateUserId, span, message, help, (first_span, first_name));
     }
     shared_keys(people, findings);
-    let anyone =
-        actions.iter().any(|action| action.users.as_ref().is_none_or(|users| matches!(users.value, Users::All)));
-    let busy: HashSet<&str> = actions.iter().flat_map(named).map(|name| name.value).collect();
+    idle(people, actions, findings);
+}
+
+/// Users whom no action is for.
+fn idle(people: &[Person<'_>], actions: &[Deed<'_>], findings: &mut Findings) {
+    let public = || actions.iter().filter(|action| action.is_public);
+    // What was not understood may be for anybody.
+    let Some(crowds) = public().map(|action| action.askers.as_ref().map(Crowd::of)).collect::<Option<Vec<_>>>() else {
+        return;
+    };
     let names: HashSet<&str> = people.iter().map(|person| person.name.value).collect();
+    let groups: HashSet<&str> = people.iter().flat_map(|person| person.groups.iter().copied()).collect();
+    let is_known = |action: &Deed<'_>| {
+        action.users().iter().all(|name| names.contains(name.value))
+            && action.groups().iter().all(|group| groups.contains(group.value))
+    };
     // An unknown name may be an idle user's with a slip in it.
-    if anyone || actions.is_empty() || !busy.is_subset(&names) {
+    if crowds.is_empty() || !public().all(is_known) {
         return;
     }
-    for person in people.iter().filter(|person| person.enabled && !busy.contains(person.name.value)) {
+    let is_idle = |person: &&Person<'_>| person.enabled && !crowds.iter().any(|crowd| crowd.has(person));
+    for person in people.iter().filter(is_idle) {
         let message = format!("{} may use no action", person.name.value);
         let help = format!("add \"{}\" to the `users` of an action, or take the user out", person.name.value);
         findings.report(Code::IdleUser, person.name.span, message, help);

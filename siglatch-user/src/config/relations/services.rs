@@ -1,13 +1,16 @@
-//! Services: what is granted is closed otherwise, and no knock port is among what is closed. Never judges who gets them.
+//! Services: what is granted is closed otherwise, there is a place for each grant, and no knock port is among what is
+//! closed. Never judges who gets them.
 
 use std::collections::HashSet;
 
-use crate::config::deeds::Deed;
+use siglatch_common::address::Address;
+
+use crate::config::deeds::{Deed, Grant, Work};
 use crate::config::finding::{Code, Findings};
-use crate::config::firewall::Protected;
+use crate::config::firewall::{Places, Protected};
 use crate::config::section::Located;
 use crate::config::settings::KnockPort;
-use crate::policy::Protocol;
+use crate::policy::{Door, Protocol, Service};
 
 /// Services: what is granted is closed otherwise, and no knock port is among what is closed.
 pub(in crate::config) fn services(
@@ -16,7 +19,30 @@ pub(in crate::config) fn services(
     actions: &[Deed<'_>],
     findings: &mut Findings,
 ) {
-    let Protected::Services(protected) = protected else { return };
+    let grants = actions.iter().filter_map(|action| match &action.work {
+        Some(Work::Grant(grant)) => Some((action, grant)),
+        Some(Work::Step | Work::Revoke(_) | Work::Exec(_) | Work::Builtin(_)) | None => None,
+    });
+    match protected {
+        Protected::Services { here, behind } => {
+            knock_ports(ports, here, findings);
+            let here: HashSet<Service> = here.iter().map(|service| service.value).collect();
+            let behind: HashSet<Door> = behind.iter().map(|door| door.value).collect();
+            for (_, grant) in grants {
+                unprotected(grant, &here, &behind, findings);
+            }
+        }
+        Protected::Sets(places) => {
+            for (action, grant) in grants {
+                no_set(action, grant, *places, findings);
+            }
+        }
+        Protected::Unknown => {}
+    }
+}
+
+/// Nothing can listen on a knock port, so there is nothing to protect.
+fn knock_ports(ports: &[Located<KnockPort>], protected: &[Located<Service>], findings: &mut Findings) {
     for service in protected.iter().filter(|service| service.value.protocol == Protocol::Udp) {
         if let Some(port) = ports.iter().find(|port| port.value.port == service.value.port) {
             let message = format!("{} is a knock port: nothing can listen there for users", service.value);
@@ -24,11 +50,41 @@ pub(in crate::config) fn services(
             findings.report_with(Code::ProtectedKnockPort, service.span, message, help, (port.span, "the knock port"));
         }
     }
-    let closed: HashSet<_> = protected.iter().map(|service| service.value).collect();
-    for service in actions.iter().flat_map(|action| &action.services).filter(|service| !closed.contains(&service.value))
-    {
-        let message = format!("{} is not protected: the grant opens what is not closed", service.value);
-        let help = format!("add \"{}\" to `protect` in [firewall], or take it out here", service.value);
+}
+
+/// Reports what is opened and not closed otherwise.
+fn unprotected(grant: &Grant<'_>, here: &HashSet<Service>, behind: &HashSet<Door>, findings: &mut Findings) {
+    let mut report = |service: &Located<Service>, what: String, key: &str| {
+        let message = format!("{what} is not protected: the grant opens what is not closed");
+        let help = format!("add \"{what}\" to `{key}` in [firewall], or take it out here");
         findings.report(Code::UnprotectedService, service.span, message, help);
+    };
+    for service in &grant.services {
+        if grant.to.is_empty() && !here.contains(&service.value) {
+            report(service, service.value.to_string(), "protect");
+        }
+        for host in &grant.to {
+            let door = Door { destination: host.value, service: service.value };
+            if !behind.contains(&door) {
+                report(service, door.to_string(), "protect_forward");
+            }
+        }
+    }
+}
+
+/// Reports grants that the operator's sets have no place for.
+fn no_set(action: &Deed<'_>, grant: &Grant<'_>, places: Places, findings: &mut Findings) {
+    if grant.to.is_empty() && !places.here {
+        let message = format!("there is no set for what {} grants on this host", action.name.value);
+        let help =
+            "name one as `set_v4` or `set_v6` in [firewall], or write which hosts it is for: to = [\"10.0.0.5\"]";
+        findings.report(Code::NoSet, action.name.span, message, help);
+    }
+    let lacks = |host: &&Located<Address>| !if host.value.is_v4() { places.behind_v4 } else { places.behind_v6 };
+    for host in grant.to.iter().filter(lacks) {
+        let key = if host.value.is_v4() { "set_forward_v4" } else { "set_forward_v6" };
+        let message = format!("there is no set for grants to {}", host.value);
+        let help = format!("name one in [firewall], for example: {key} = \"siglatch_{}\"", &key[4..]);
+        findings.report(Code::NoSet, host.span, message, help);
     }
 }

@@ -1,0 +1,66 @@
+//! The files that the tests' texts name: keys, and a time zone.
+
+use super::*;
+
+/// Key files by path; made once, as an RSA key takes its time.
+pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
+    let private = |bits| rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap();
+    let pem = |key: &rsa::RsaPrivateKey| key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes().to_vec();
+    let server = private(2048);
+    let public = server.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let mut table = HashMap::new();
+    let mut put = |name: &str, mode, owner, contents: &[u8]| {
+        table.insert(Path::new(FOLDER).join(name), (mode, owner, contents.to_vec()));
+    };
+    put("server.key", 0o600, Owner::Root, &pem(&server));
+    put("server.pub.pem", 0o600, Owner::Root, public.as_bytes());
+    put("short.key", 0o600, Owner::Root, &pem(&private(1024)));
+    put("alice.key", 0o600, Owner::Us, &[1; 32]);
+    put("alice.hex", 0o600, Owner::Us, "01".repeat(32).as_bytes());
+    put("bob.key", 0o600, Owner::Us, &[2; 32]);
+    put("keys/alice.key", 0o600, Owner::Us, &[1; 32]);
+    put("keys/bob.key", 0o600, Owner::Us, &[2; 32]);
+    for name in ["gate-0.key", "keys/gate-0.key"] {
+        put(name, 0o600, Owner::Us, &[1; 16]);
+    }
+    put("gate-0.hex", 0o600, Owner::Us, "01".repeat(16).as_bytes());
+    put("gate-1.key", 0o600, Owner::Us, &[2; 16]);
+    put("gate-zero.key", 0o600, Owner::Us, &[0; 16]);
+    put("gate-world.key", 0o604, Owner::Us, &[3; 16]);
+    put("root.key", 0o600, Owner::Root, &[3; 32]);
+    put("stranger.key", 0o600, Owner::Stranger { uid: 1000 }, &[4; 32]);
+    put("world.key", 0o604, Owner::Us, &[5; 32]);
+    put("group.key", 0o640, Owner::Us, &[6; 32]);
+    put("read-only.key", 0o400, Owner::Us, &[7; 32]);
+    put("zero.key", 0o600, Owner::Us, &[0; 32]);
+    put("empty.key", 0o600, Owner::Us, &[]);
+    Table(table)
+});
+
+pub(super) struct Table(pub(super) HashMap<PathBuf, (u32, Owner, Vec<u8>)>);
+
+impl KeyFiles for Table {
+    fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
+        if path.ends_with("forbidden.key") {
+            return Err(Unreadable::Forbidden);
+        }
+        let (mode, owner, contents) = self.0.get(path).ok_or(Unreadable::Missing)?;
+        Ok(KeyFile { contents: Zeroizing::new(contents.clone()), mode: *mode, owner: *owner })
+    }
+
+    fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
+        match name {
+            "Europe/Berlin" => Ok(zone_file("CET-1CEST,M3.5.0,M10.5.0/3")),
+            "Damaged" => Ok(b"TZif2".to_vec()),
+            _ => Err(Unreadable::Missing),
+        }
+    }
+}
+
+/// The file of a time zone with one rule for all times (RFC 9636, section 3).
+fn zone_file(rule: &str) -> Vec<u8> {
+    // A block of one type of local time, UTC, whose name is empty.
+    let counts = [0_u32, 0, 0, 0, 1, 1].map(u32::to_be_bytes).concat();
+    let block = [b"TZif2".as_slice(), &[0; 15], &counts, &[0; 6], b"\0"].concat();
+    [&*block, &*block, b"\n", rule.as_bytes(), b"\n"].concat()
+}
