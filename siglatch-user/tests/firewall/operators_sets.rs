@@ -91,7 +91,7 @@ fn a_version_without_a_set_fails_alone() {
         let error = firewall.write(&grants, now()).unwrap_err();
         let FirewallError::NotWritten { failed, source } = error else { panic!("{error}") };
         assert_eq!(failed, [key("2001:db8::7", "tcp/22")]);
-        assert!(matches!(*source, FirewallError::NoSet { key: "v6", .. }), "{source}");
+        assert!(matches!(*source, FirewallError::NoSet { key: "set_v6", .. }), "{source}");
         assert!(nft("list set inet filter knockers").contains("192.0.2.7"));
     });
 }

@@ -8,9 +8,9 @@ use netlink_bindings::nftables::{Chained, Nfgenmsg, SetelemListAttrs};
 use siglatch_common::address::Address;
 
 use crate::gate::GrantKey;
-use crate::policy::{Protocol, Service};
+use crate::policy::{Door, Protocol, Service};
 
-use super::target::{Target, Version};
+use super::target::{Kind, Side, Target, Version};
 
 /// An element of any set, as the kernel tells it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -102,15 +102,21 @@ pub(super) fn read(attributes: &[u8]) -> Vec<Element> {
     list.get_elem().filter_map(single).collect()
 }
 
-/// The key of a grant, as in a set of type `ipv4_addr . inet_proto . inet_service` (or `ipv6_addr …`).
+/// The key of a grant, as in a set of type `ipv4_addr . inet_proto . inet_service`, with the address of the destination
+/// behind that of the source if there is one (or `ipv6_addr …`).
 pub(super) fn key_bytes(key: &GrantKey) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(key_len(Version::V6));
-    match IpAddr::from(key.source) {
-        IpAddr::V4(v4) => bytes.extend(v4.octets()),
-        IpAddr::V6(v6) => bytes.extend(v6.octets()),
+    let mut bytes = Vec::with_capacity(key_len(Kind::of(key)));
+    push_address(key.source, &mut bytes);
+    if let Some(destination) = key.destination {
+        push_address(destination, &mut bytes);
     }
     bytes.extend(service_bytes(key.service));
     bytes
+}
+
+/// The key of a service of a host behind this one, as in a set of type `ipv4_addr . inet_proto . inet_service`.
+pub(super) fn door_bytes(door: Door) -> Vec<u8> {
+    key_bytes(&GrantKey { source: door.destination, destination: None, service: door.service })
 }
 
 /// The key of a service, as in a set of type `inet_proto . inet_service`.
@@ -121,23 +127,45 @@ pub(super) fn service_bytes(service: Service) -> [u8; 8] {
 
 /// The grant with that key; nothing if it has another length, or a protocol without ports.
 pub(super) fn grant_key(bytes: &[u8]) -> Option<GrantKey> {
-    let (service, address) = (bytes.last_chunk::<8>()?, bytes.len().checked_sub(8)?);
-    let address = bytes.get(..address)?;
-    let source = match address.len() {
-        4 => Address::v4(address.try_into().ok()?),
-        16 => Address::v6(address.try_into().ok()?),
+    let (service, addresses) = (bytes.last_chunk::<8>()?, bytes.len().checked_sub(8)?);
+    let addresses = bytes.get(..addresses)?;
+    let (source, destination) = match addresses.len() {
+        4 | 16 => (addresses, None),
+        8 | 32 => addresses.split_at_checked(addresses.len() / 2).map(|(source, to)| (source, Some(to)))?,
         _ => return None,
+    };
+    let destination = match destination {
+        None => None,
+        Some(destination) => Some(address(destination)?),
     };
     let [protocol, _, _, _, high, low, _, _] = *service;
     let service = Service { protocol: Protocol::from_number(protocol)?, port: u16::from_be_bytes([high, low]) };
-    Some(GrantKey { source, destination: None, service })
+    Some(GrantKey { source: address(source)?, destination, service })
 }
 
 /// Length of a grant's key, in bytes.
-pub(super) const fn key_len(version: Version) -> usize {
-    match version {
-        Version::V4 => 12,
-        Version::V6 => 24,
+pub(super) const fn key_len(kind: Kind) -> usize {
+    let address = match kind.version {
+        Version::V4 => 4,
+        Version::V6 => 16,
+    };
+    match kind.side {
+        Side::Input => address + 8,
+        Side::Forward => 2 * address + 8,
+    }
+}
+
+fn push_address(address: Address, bytes: &mut Vec<u8>) {
+    match IpAddr::from(address) {
+        IpAddr::V4(v4) => bytes.extend(v4.octets()),
+        IpAddr::V6(v6) => bytes.extend(v6.octets()),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<Address> {
+    match bytes.len() {
+        4 => Some(Address::v4(bytes.try_into().ok()?)),
+        _ => Some(Address::v6(bytes.try_into().ok()?)),
     }
 }
 
@@ -171,9 +199,10 @@ fn comment(mut userdata: &[u8]) -> Option<String> {
     None
 }
 
-/// An attribute's length is 16 bits. The largest element, IPv6 with the longest comment, takes 188 bytes.
+/// An attribute's length is 16 bits. The largest element, IPv6 with a destination and the longest comment, takes 204
+/// bytes.
 pub(super) const A_MESSAGE: usize = 300;
-const _: () = assert!(A_MESSAGE * 188 < u16::MAX as usize);
+const _: () = assert!(A_MESSAGE * 204 < u16::MAX as usize);
 
 /// Type of a comment among an element's userdata: `NFTNL_UDATA_SET_ELEM_COMMENT`, libnftnl `udata.h`.
 const COMMENT: u8 = 0;
@@ -190,25 +219,33 @@ mod tests {
         // Recorded with `nft --debug=netlink add element … { 1.2.3.4 . tcp . 22 }`.
         let recorded = [1, 2, 3, 4, 6, 0, 0, 0, 0, 22, 0, 0];
         assert_eq!(key_bytes(&key("1.2.3.4", "tcp/22")), recorded);
-        assert_eq!(key_bytes(&key("2001:db8::1", "udp/51820")).len(), key_len(Version::V6));
+        let recorded = [1, 2, 3, 4, 10, 0, 0, 5, 6, 0, 0, 0, 0, 22, 0, 0];
+        assert_eq!(key_bytes(&forward("1.2.3.4", "tcp/22@10.0.0.5")), recorded);
+        assert_eq!(door_bytes("tcp/22@10.0.0.5".parse().unwrap()), recorded[4..]);
+        for key in every_kind() {
+            assert_eq!(key_bytes(&key).len(), key_len(Kind::of(&key)));
+        }
     }
 
     #[test]
     fn keys_read_back() {
-        for key in [key("1.2.3.4", "tcp/22"), key("2001:db8::1", "udp/65535")] {
+        for key in every_kind() {
             assert_eq!(grant_key(&key_bytes(&key)), Some(key));
         }
     }
 
     #[test]
     fn foreign_keys_are_nobodys() {
-        let bytes = key_bytes(&key("2001:db8::1", "udp/53"));
+        let bytes = key_bytes(&forward("2001:db8::1", "udp/53@2001:db8::5"));
         for cut in 0..bytes.len() {
-            assert_eq!(grant_key(&bytes[..cut]).is_some(), cut == key_len(Version::V4) && bytes[4] == 6, "{cut}");
+            assert_eq!(grant_key(&bytes[..cut]), None, "{cut}");
         }
-        let mut icmp = key_bytes(&key("1.2.3.4", "tcp/22"));
-        icmp[4] = 1;
-        assert_eq!(grant_key(&icmp), None);
+        for key in every_kind() {
+            let mut icmp = key_bytes(&key);
+            let protocol = icmp.len() - 8;
+            icmp[protocol] = 1;
+            assert_eq!(grant_key(&icmp), None);
+        }
     }
 
     #[test]
@@ -239,5 +276,19 @@ mod tests {
             destination: None,
             service: service.parse().unwrap(),
         }
+    }
+
+    fn forward(source: &str, door: &str) -> GrantKey {
+        let Door { destination, service } = door.parse().unwrap();
+        GrantKey { source: source.parse::<IpAddr>().unwrap().into(), destination: Some(destination), service }
+    }
+
+    fn every_kind() -> [GrantKey; 4] {
+        [
+            key("1.2.3.4", "tcp/22"),
+            key("2001:db8::1", "udp/65535"),
+            forward("1.2.3.4", "udp/53@10.0.0.5"),
+            forward("2001:db8::1", "tcp/443@2001:db8::5"),
+        ]
     }
 }

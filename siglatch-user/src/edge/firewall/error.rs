@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::gate::GrantKey;
+use crate::policy::Door;
 
 /// Why the firewall is not as it should be.
 #[derive(Debug, Error)]
@@ -86,6 +87,12 @@ pub enum FirewallError {
         /// The missing key of the configuration.
         key: &'static str,
     },
+    /// Our own table has no sets for hosts behind this one, because nothing of theirs is protected.
+    #[error("{door} is not closed by siglatch, so it cannot be opened: name it under [firewall] in `protect_forward`")]
+    NotProtected {
+        /// The service and its host.
+        door: Door,
+    },
     /// nftables knows more families than siglatch can fill sets of.
     #[error("sets in a table of family {family} cannot hold grants: use inet, ip or ip6")]
     Family {
@@ -125,8 +132,17 @@ impl FirewallError {
     }
 }
 
+/// What a grant is for, as sentences have it: `192.0.2.7 to tcp/22`, `192.0.2.7 to tcp/22@10.0.0.5`.
+pub(super) fn grant_text(key: &GrantKey) -> String {
+    let GrantKey { source, destination, service } = *key;
+    match destination {
+        None => format!("{source} to {service}"),
+        Some(destination) => format!("{source} to {}", Door { destination, service }),
+    }
+}
+
 fn first(failed: &[GrantKey]) -> String {
-    failed.first().map_or_else(String::new, |key| format!("{} to {}", key.source, key.service))
+    failed.first().map(grant_text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,16 +9,17 @@ use siglatch_common::units::Boot;
 
 use crate::config::Firewall as Settings;
 use crate::gate::{Grant, GrantKey};
+use crate::policy::Door;
 
 use super::elements::{self, A_MESSAGE, Element, Entry, Presence};
-use super::error::FirewallError;
+use super::error::{FirewallError, grant_text};
 use super::held::{Held, Step};
 use super::inventory::Inventory;
 use super::netlink::Netlink;
 use super::nft::Nft;
 use super::sets;
 use super::skeleton::{Ground, Skeleton};
-use super::target::{Target, Version};
+use super::target::{Kind, Target};
 use super::watch::{Subject, Watcher};
 use super::{Found, Restored};
 
@@ -123,14 +124,16 @@ impl Kernel {
 
     /// Does what [`super::Firewall::revoke`] says.
     pub(super) fn revoke(&mut self, keys: &[GrantKey]) -> Result<(), FirewallError> {
-        for chunk in keys.chunks(A_MESSAGE) {
+        let target = &self.target;
+        let (kept, nowhere): (Vec<_>, Vec<_>) = keys.iter().partition(|key| target.set(Kind::of(key)).is_some());
+        nowhere.into_iter().for_each(|key| self.held.forget(key));
+        for chunk in kept.chunks(A_MESSAGE) {
             // What has been added in the same transaction can be deleted for certain.
-            let entry = |key: &GrantKey| Entry { key: *key, ttl: Duration::from_secs(1), comment: String::new() };
+            let entry = |key: &&GrantKey| Entry { key: **key, ttl: Duration::from_secs(1), comment: String::new() };
             let entries: Vec<_> = chunk.iter().map(entry).collect();
-            let target = &self.target;
             let done = self.netlink.transact(|chain| {
-                for (version, set) in target.sets() {
-                    let entries: Vec<_> = entries.iter().filter(|entry| Version::of(&entry.key) == version).collect();
+                for (kind, set) in target.sets() {
+                    let entries: Vec<_> = entries.iter().filter(|entry| Kind::of(&entry.key) == kind).collect();
                     if !entries.is_empty() {
                         elements::add(chain, target, set, &entries, Presence::Any);
                         elements::delete(chain, target, set, entries.iter().map(|entry| &entry.key));
@@ -186,13 +189,13 @@ impl Kernel {
     /// Packets see the element all the while.
     fn commit(&mut self, chunk: &[(Step, Entry)]) -> io::Result<()> {
         let target = &self.target;
-        if chunk.iter().any(|(_, entry)| target.set(Version::of(&entry.key)).is_none()) {
+        if chunk.iter().any(|(_, entry)| target.set(Kind::of(&entry.key)).is_none()) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         self.netlink.transact(|chain| {
-            for (version, set) in target.sets() {
+            for (kind, set) in target.sets() {
                 let of = |wanted: Step| -> Vec<&Entry> {
-                    let fits = |(step, entry): &&(Step, Entry)| *step == wanted && Version::of(&entry.key) == version;
+                    let fits = |(step, entry): &&(Step, Entry)| *step == wanted && Kind::of(&entry.key) == kind;
                     chunk.iter().filter(fits).map(|(_, entry)| entry).collect()
                 };
                 let (open, extend) = (of(Step::Open), of(Step::Extend));
@@ -210,14 +213,9 @@ impl Kernel {
 
     /// Writes one grant that could not be written with others: asks the kernel what it holds.
     fn write_alone(&mut self, entry: &Entry, now: Boot) -> Result<(), FirewallError> {
-        let doing = || format!("write the grant of {} to {}", entry.key.source, entry.key.service);
-        let version = Version::of(&entry.key);
-        let Some(set) = self.target.set(version).map(str::to_owned) else {
-            let key = match version {
-                Version::V4 => "v4",
-                Version::V6 => "v6",
-            };
-            return Err(FirewallError::NoSet { source_address: entry.key.source.to_string(), key });
+        let doing = || format!("write the grant of {}", grant_text(&entry.key));
+        let Some(set) = self.target.set(Kind::of(&entry.key)).map(str::to_owned) else {
+            return Err(self.no_set(&entry.key));
         };
         let mut last = None;
         for _ in 0..ATTEMPTS {
@@ -248,6 +246,18 @@ impl Kernel {
         Err(FirewallError::kernel(doing(), last))
     }
 
+    /// Says why there is none for such a grant.
+    fn no_set(&self, key: &GrantKey) -> FirewallError {
+        match (&self.house, key.destination) {
+            (House::Own { .. }, Some(destination)) => {
+                FirewallError::NotProtected { door: Door { destination, service: key.service } }
+            }
+            (House::Own { .. } | House::Operator, _) => {
+                FirewallError::NoSet { source_address: key.source.to_string(), key: Kind::of(key).setting() }
+            }
+        }
+    }
+
     /// Every element in the sets of grants; nothing from a set that is missing or holds something else.
     fn standing(&mut self) -> Result<Vec<(GrantKey, Element)>, FirewallError> {
         let mut standing = Vec::new();
@@ -274,10 +284,10 @@ impl Kernel {
         }
         let doing = || format!("read table {}", self.target.table_name());
         let table = self.netlink.table_flags(&self.target).map_err(|error| FirewallError::kernel(doing(), error))?;
-        for (version, set) in self.target.sets() {
+        for (kind, set) in self.target.sets() {
             let shape = self.netlink.shape(&self.target, set);
             let shape = shape.map_err(|error| FirewallError::kernel(doing(), error))?;
-            sets::check(&self.target, set, version, shape, table.is_some())?;
+            sets::check(&self.target, set, kind, shape, table.is_some())?;
         }
         Ok(())
     }
@@ -329,7 +339,7 @@ impl Kernel {
         *written = inventory.map_err(|error| FirewallError::kernel(doing(), error))?;
         let kept = |grant: &&Grant| match &ground {
             Ground::Bare | Ground::Unsound => false,
-            Ground::Standing { kept, .. } => kept.contains(&Version::of(&grant.key)),
+            Ground::Standing { kept, .. } => kept.contains(&Kind::of(&grant.key)),
         };
         Ok(live.iter().filter(|grant| !kept(grant)).count())
     }
@@ -346,9 +356,9 @@ fn ground(netlink: &mut Netlink, target: &Target) -> Result<Ground, FirewallErro
     let inventory = Inventory::read(netlink, target).map_err(error)?;
     let (mut sets, mut maps, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for (name, shape) in inventory.sets().filter(|(_, shape)| !shape.is_anonymous()) {
-        let version = target.sets().find_map(|(version, set)| (set == name).then_some(version));
-        match version {
-            Some(version) if shape.is_ours(version) => kept.push(version),
+        let kind = target.sets().find_map(|(kind, set)| (set == name).then_some(kind));
+        match kind {
+            Some(kind) if shape.is_ours(kind) => kept.push(kind),
             _ if shape.is_map() => maps.push(name.to_owned()),
             _ => sets.push(name.to_owned()),
         }

@@ -3,7 +3,7 @@
 use netlink_bindings::nftables::IterableSetAttrs;
 
 use super::FirewallError;
-use super::target::{Target, Version};
+use super::target::{Kind, Side, Target, Version};
 
 /// What the kernel says of a set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,8 +32,8 @@ impl Shape {
     }
 
     /// Whether it is exactly the set that our own table has.
-    pub(super) fn is_ours(&self, version: Version) -> bool {
-        self.is_of(version) && self.flags == TIMEOUT && !self.timeout && !self.size
+    pub(super) fn is_ours(&self, kind: Kind) -> bool {
+        self.is_of(kind) && self.flags == TIMEOUT && !self.timeout && !self.size
     }
 
     /// Whether it is a map.
@@ -46,13 +46,13 @@ impl Shape {
         self.flags & ANONYMOUS != 0
     }
 
-    fn is_of(&self, version: Version) -> bool {
-        self.key_type == key_type(version) && self.key_len as usize == super::elements::key_len(version)
+    fn is_of(&self, kind: Kind) -> bool {
+        self.key_type == key_type(kind) && self.key_len as usize == super::elements::key_len(kind)
     }
 
-    fn flaw(&self, version: Version) -> Option<String> {
-        if !self.is_of(version) {
-            return Some(format!("its type is not `{}`", type_text(version)));
+    fn flaw(&self, kind: Kind) -> Option<String> {
+        if !self.is_of(kind) {
+            return Some(format!("its type is not `{}`", type_text(kind)));
         }
         if self.flags & TIMEOUT == 0 {
             return Some("it has no `flags timeout`, so grants would never end".to_owned());
@@ -71,18 +71,18 @@ impl Shape {
 pub(super) fn check(
     target: &Target,
     set: &str,
-    version: Version,
+    kind: Kind,
     shape: Option<Shape>,
     table_exists: bool,
 ) -> Result<(), FirewallError> {
     let table = target.table_name();
     let set = set.to_owned();
-    let add = format!("nft add set {table} {set} '{{ type {}; flags timeout; }}'", type_text(version));
+    let add = format!("nft add set {table} {set} '{{ type {}; flags timeout; }}'", type_text(kind));
     let Some(shape) = shape else {
         let cure = if table_exists { add } else { format!("nft add table {table} && {add}") };
         return Err(FirewallError::SetMissing { table, set, cure });
     };
-    match shape.flaw(version) {
+    match shape.flaw(kind) {
         Some(flaw) => {
             let cure = format!("nft delete set {table} {set} && {add}");
             Err(FirewallError::SetUnfit { table, set, flaw, cure })
@@ -92,21 +92,26 @@ pub(super) fn check(
 }
 
 /// As `nft` takes it.
-fn type_text(version: Version) -> &'static str {
-    match version {
-        Version::V4 => "ipv4_addr . inet_proto . inet_service",
-        Version::V6 => "ipv6_addr . inet_proto . inet_service",
-    }
+fn type_text(kind: Kind) -> String {
+    fields(kind).map(|(name, _)| name).collect::<Vec<_>>().join(" . ")
 }
 
-/// Six bits for each field: `enum datatypes` and `TYPE_BITS`, nftables `datatype.h`.
-const fn key_type(version: Version) -> u32 {
-    let (inet_proto, inet_service) = (12, 13);
-    let address = match version {
-        Version::V4 => 7,
-        Version::V6 => 8,
+/// Six bits for each field: `TYPE_BITS`, nftables `datatype.h`.
+fn key_type(kind: Kind) -> u32 {
+    fields(kind).fold(0, |number, (_, field)| number << 6 | field)
+}
+
+/// Name and number of each field: `enum datatypes`, nftables `datatype.h`.
+fn fields(kind: Kind) -> impl Iterator<Item = (&'static str, u32)> {
+    let address = match kind.version {
+        Version::V4 => ("ipv4_addr", 7),
+        Version::V6 => ("ipv6_addr", 8),
     };
-    (address << 12) | (inet_proto << 6) | inet_service
+    let destination = match kind.side {
+        Side::Input => None,
+        Side::Forward => Some(address),
+    };
+    std::iter::once(address).chain(destination).chain([("inet_proto", 12), ("inet_service", 13)])
 }
 
 const ANONYMOUS: u32 = 0x1;
@@ -127,8 +132,8 @@ mod tests {
         assert!(
             check_v4(Some(Shape { size: true, timeout: true, flags: TIMEOUT | 0x4 | 0x20, ..fitting() }), true).is_ok()
         );
-        assert!(fitting().is_ours(Version::V4));
-        assert!(!Shape { size: true, ..fitting() }.is_ours(Version::V4));
+        assert!(fitting().is_ours(V4));
+        assert!(!Shape { size: true, ..fitting() }.is_ours(V4));
     }
 
     #[test]
@@ -141,12 +146,23 @@ mod tests {
         for unfit in [
             Shape { flags: 0, ..fitting() },
             Shape { flags: TIMEOUT | MAP, ..fitting() },
-            Shape { key_type: key_type(Version::V6), key_len: 24, ..fitting() },
+            Shape { key_type: key_type(Kind { version: Version::V6, ..V4 }), key_len: 24, ..fitting() },
             Shape { key_type: 7, key_len: 4, ..fitting() },
         ] {
             let message = check_v4(Some(unfit), true).unwrap_err().to_string();
             assert!(message.ends_with(&format!("nft delete set inet filter knockers && {add}")), "{message}");
         }
+    }
+
+    #[test]
+    fn sets_for_hosts_behind_this_one_have_a_destination() {
+        let forward = Kind { side: Side::Forward, ..V4 };
+        assert_eq!(type_text(forward), "ipv4_addr . ipv4_addr . inet_proto . inet_service");
+        // As `nft --debug=netlink add set …` shows it.
+        assert_eq!(key_type(forward), (7 << 18) | (7 << 12) | (12 << 6) | 13);
+        let shape = Shape { key_type: key_type(forward), key_len: 16, ..fitting() };
+        assert!(shape.is_ours(forward) && !shape.is_ours(V4) && !fitting().is_ours(forward));
+        assert!(shape.flaw(Kind { version: Version::V6, ..forward }).is_some());
     }
 
     fn check_v4(shape: Option<Shape>, table_exists: bool) -> Result<(), FirewallError> {
@@ -156,10 +172,12 @@ mod tests {
             v4: Some("knockers".to_owned()),
             ..OperatorSets::default()
         });
-        check(&target.unwrap(), "knockers", Version::V4, shape, table_exists)
+        check(&target.unwrap(), "knockers", V4, shape, table_exists)
     }
 
     fn fitting() -> Shape {
-        Shape { key_type: key_type(Version::V4), key_len: 12, flags: TIMEOUT, timeout: false, size: false }
+        Shape { key_type: key_type(V4), key_len: 12, flags: TIMEOUT, timeout: false, size: false }
     }
+
+    const V4: Kind = Kind { version: Version::V4, side: Side::Input };
 }

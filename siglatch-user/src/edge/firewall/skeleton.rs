@@ -21,11 +21,32 @@
 //! }
 //! ```
 //!
-//! Chain `protected` names no hook: a `forward` chain can jump to it as well.
+//! If services of hosts behind this one are protected, and only then, it goes on like this; what else is forwarded
+//! passes untouched:
+//!
+//! ```text
+//!     set forward_v4           { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags timeout; }
+//!     set forward_v6           { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags timeout; }
+//!     set protected_forward_v4 { type ipv4_addr . inet_proto . inet_service; elements = { 10.0.0.5 . tcp . 22 } }
+//!     set protected_forward_v6 { type ipv6_addr . inet_proto . inet_service; }
+//!     chain protected_forward {
+//!         ct state established,related accept
+//!         ip saddr . ip daddr . meta l4proto . th dport @forward_v4 accept
+//!         ip6 saddr . ip6 daddr . meta l4proto . th dport @forward_v6 accept
+//!         counter drop
+//!     }
+//!     chain forward {
+//!         type filter hook forward priority filter; policy accept;
+//!         ip daddr . meta l4proto . th dport @protected_forward_v4 jump protected_forward
+//!         ip6 daddr . meta l4proto . th dport @protected_forward_v6 jump protected_forward
+//!     }
+//! ```
+//!
+//! Connection tracking puts fragments together before either hook, so that every packet there has its ports. It has
+//! also done what DNAT asks for: the destination is the host itself, not the address that the outside knows it by.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use nftables::batch::Batch;
@@ -35,13 +56,14 @@ use nftables::schema::{
 };
 use nftables::stmt::{Accept, AnonymousCounter, Counter, Drop, JumpTarget, Match, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
+use siglatch_common::address::Address;
 
 use crate::config::OwnTable;
 use crate::gate::Grant;
-use crate::policy::Service;
+use crate::policy::{Door, Service};
 
-use super::elements::service_bytes;
-use super::target::{GRANTS_V4, GRANTS_V6, Version};
+use super::elements::{door_bytes, service_bytes};
+use super::target::{Kind, Side, Version};
 
 /// Our own table, as it should be.
 #[derive(Clone, Debug)]
@@ -49,6 +71,8 @@ pub(super) struct Skeleton {
     table: String,
     priority: i32,
     protect: Vec<Service>,
+    /// Empty: what is forwarded is none of its business.
+    doors: Vec<Door>,
     /// Empty: nothing is dropped on their behalf.
     knock_ports: Vec<u16>,
 }
@@ -66,7 +90,7 @@ pub(super) enum Ground {
         sets: Vec<String>,
         maps: Vec<String>,
         /// Whose set of grants stays.
-        kept: Vec<Version>,
+        kept: Vec<Kind>,
     },
     /// A table that has to go as a whole.
     Unsound,
@@ -74,13 +98,13 @@ pub(super) enum Ground {
 
 impl Skeleton {
     pub(super) fn new(own: &OwnTable, knock_ports: &[u16]) -> Self {
-        let mut protect = own.protect.clone();
-        protect.sort_unstable();
-        protect.dedup();
-        let mut knock_ports = knock_ports.to_vec();
-        knock_ports.sort_unstable();
-        knock_ports.dedup();
-        Self { table: own.name.clone(), priority: own.priority, protect, knock_ports }
+        Self {
+            table: own.name.clone(),
+            priority: own.priority,
+            protect: sorted(&own.protect),
+            doors: sorted(&own.protect_forward),
+            knock_ports: sorted(knock_ports),
+        }
     }
 
     /// The sets besides the grants, with the keys that must be in them, sorted.
@@ -91,6 +115,11 @@ impl Skeleton {
         if !self.knock_ports.is_empty() {
             sets.push((KNOCK_PORTS, self.knock_ports.iter().map(|port| port.to_be_bytes().to_vec()).collect()));
         }
+        for (version, name) in self.door_sets() {
+            let mut doors: Vec<_> = self.doors_of(version).map(door_bytes).collect();
+            doors.sort_unstable();
+            sets.push((name, doors));
+        }
         sets
     }
 
@@ -99,30 +128,15 @@ impl Skeleton {
         let mut batch = Batch::new();
         batch.add(NfListObject::Table(self.table()));
         self.clear(ground, &mut batch);
-        let kept: &[Version] = match ground {
+        let kept: &[Kind] = match ground {
             Ground::Standing { kept, .. } => kept,
             Ground::Bare | Ground::Unsound => &[],
         };
-        for version in Version::BOTH.into_iter().filter(|version| !kept.contains(version)) {
-            self.add_grants(version, live, &mut batch);
+        for kind in Kind::all_with(&self.doors).filter(|kind| !kept.contains(kind)) {
+            self.add_grants(kind, live, &mut batch);
         }
         self.add_fixed_sets(&mut batch);
-        batch.add(NfListObject::Chain(Chain {
-            family: NfFamily::INet,
-            table: self.name(),
-            name: PROTECTED.into(),
-            ..Chain::default()
-        }));
-        batch.add(NfListObject::Chain(Chain {
-            family: NfFamily::INet,
-            table: self.name(),
-            name: INPUT.into(),
-            _type: Some(NfChainType::Filter),
-            hook: Some(NfHook::Input),
-            prio: Some(self.priority),
-            policy: Some(NfChainPolicy::Accept),
-            ..Chain::default()
-        }));
+        self.add_chains(&mut batch);
         self.add_rules(&mut batch);
         batch.to_nftables()
     }
@@ -160,21 +174,21 @@ impl Skeleton {
         }
     }
 
-    fn add_grants<'a>(&'a self, version: Version, live: &'a [Grant], batch: &mut Batch<'a>) {
-        let (name, address) = match version {
-            Version::V4 => (GRANTS_V4, SetType::Ipv4Addr),
-            Version::V6 => (GRANTS_V6, SetType::Ipv6Addr),
+    fn add_grants<'a>(&'a self, kind: Kind, live: &'a [Grant], batch: &mut Batch<'a>) {
+        let name = kind.name();
+        let addresses = match kind.side {
+            Side::Input => 1,
+            Side::Forward => 2,
         };
+        let mut fields = vec![address_type(kind.version); addresses];
+        fields.extend([SetType::InetProto, SetType::InetService]);
         batch.add(NfListObject::Set(Box::new(Set {
-            set_type: SetTypeValue::Concatenated(vec![address, SetType::InetProto, SetType::InetService].into()),
+            set_type: SetTypeValue::Concatenated(fields.into()),
             flags: Some(HashSet::from([SetFlag::Timeout])),
             ..self.set(name)
         })));
-        let elem: Vec<_> = live
-            .iter()
-            .filter(|grant| !grant.ttl.is_zero() && Version::of(&grant.key) == version)
-            .map(granted)
-            .collect();
+        let elem: Vec<_> =
+            live.iter().filter(|grant| !grant.ttl.is_zero() && Kind::of(&grant.key) == kind).map(granted).collect();
         if !elem.is_empty() {
             batch.add(NfListObject::Element(Element {
                 family: NfFamily::INet,
@@ -186,36 +200,63 @@ impl Skeleton {
     }
 
     fn add_fixed_sets<'a>(&'a self, batch: &mut Batch<'a>) {
-        let services: Vec<_> = self.protect.iter().map(|service| concat(service_fields(*service))).collect();
-        batch.add(NfListObject::Set(Box::new(Set {
-            set_type: SetTypeValue::Concatenated(vec![SetType::InetProto, SetType::InetService].into()),
-            elem: (!services.is_empty()).then(|| services.into()),
-            ..self.set(PROTECTED)
-        })));
-        if self.knock_ports.is_empty() {
-            return;
+        let mut add = |name, fields: Vec<SetType>, elements: Vec<Expression<'a>>| {
+            let set_type = match fields.as_slice() {
+                [single] => SetTypeValue::Single(*single),
+                _ => SetTypeValue::Concatenated(fields.into()),
+            };
+            let elem = (!elements.is_empty()).then(|| elements.into());
+            batch.add(NfListObject::Set(Box::new(Set { set_type, elem, ..self.set(name) })));
+        };
+        let service = [SetType::InetProto, SetType::InetService];
+        let services = self.protect.iter().map(|service| concat(service_fields(*service)));
+        add(PROTECTED, service.to_vec(), services.collect());
+        if !self.knock_ports.is_empty() {
+            let ports = self.knock_ports.iter().map(|port| Expression::Number(u32::from(*port)));
+            add(KNOCK_PORTS, vec![SetType::InetService], ports.collect());
         }
-        let ports: Vec<_> = self.knock_ports.iter().map(|port| Expression::Number(u32::from(*port))).collect();
-        batch.add(NfListObject::Set(Box::new(Set {
-            set_type: SetTypeValue::Single(SetType::InetService),
-            elem: Some(ports.into()),
-            ..self.set(KNOCK_PORTS)
-        })));
+        for (version, name) in self.door_sets() {
+            let fields = [&[address_type(version)][..], &service].concat();
+            let door = |door: Door| {
+                let [protocol, port] = service_fields(door.service);
+                concat([address(door.destination), protocol, port])
+            };
+            add(name, fields, self.doors_of(version).map(door).collect());
+        }
+    }
+
+    /// What is closed of hosts behind this one: none of these sets if nothing is.
+    fn door_sets(&self) -> impl Iterator<Item = (Version, &'static str)> {
+        let has_doors = !self.doors.is_empty();
+        [(Version::V4, DOORS_V4), (Version::V6, DOORS_V6)].into_iter().filter(move |_| has_doors)
+    }
+
+    fn doors_of(&self, version: Version) -> impl Iterator<Item = Door> {
+        self.doors.iter().copied().filter(move |door| Version::of(door.destination) == version)
+    }
+
+    fn add_chains<'a>(&'a self, batch: &mut Batch<'a>) {
+        let mut add = |name: &'static str, hook: Option<NfHook>| {
+            batch.add(NfListObject::Chain(Chain {
+                family: NfFamily::INet,
+                table: self.name(),
+                name: name.into(),
+                _type: hook.map(|_| NfChainType::Filter),
+                hook,
+                prio: hook.map(|_| self.priority),
+                policy: hook.map(|_| NfChainPolicy::Accept),
+                ..Chain::default()
+            }));
+        };
+        add(PROTECTED, None);
+        add(INPUT, Some(NfHook::Input));
+        if !self.doors.is_empty() {
+            add(PROTECTED_FORWARD, None);
+            add(FORWARD, Some(NfHook::Forward));
+        }
     }
 
     fn add_rules<'a>(&'a self, batch: &mut Batch<'a>) {
-        let states = ["established", "related"].map(|state| Expression::String(state.into()));
-        // `in` asks for one of the flags, `==` for all of them at once.
-        let established = Statement::Match(Match {
-            left: Expression::Named(NamedExpression::CT(CT { key: "state".into(), family: None, dir: None })),
-            right: Expression::List(states.into()),
-            op: Operator::IN,
-        });
-        let local = equal(meta(MetaKey::Iif), Expression::String("lo".into()));
-        let accept = || Statement::Accept(Some(Accept {}));
-        let from = |family: &'static str, set: &'static str| {
-            equal(concat([payload(family, "saddr"), meta(MetaKey::L4proto), payload("th", "dport")]), set_named(set))
-        };
         let mut add = |chain: &'static str, expr: Vec<Statement<'static>>| {
             batch.add(NfListObject::Rule(Rule {
                 family: NfFamily::INet,
@@ -225,19 +266,42 @@ impl Skeleton {
                 ..Rule::default()
             }));
         };
+        let (ip, ip6) = ("ip", "ip6");
+        let service = || [meta(MetaKey::L4proto), payload("th", "dport")];
 
-        add(PROTECTED, vec![established, accept()]);
+        let granted = |family, set| {
+            let [protocol, port] = service();
+            equal(concat([payload(family, "saddr"), protocol, port]), set_named(set))
+        };
+        let local = equal(meta(MetaKey::Iif), Expression::String("lo".into()));
+        add(PROTECTED, vec![established(), accept()]);
         add(PROTECTED, vec![local, accept()]);
-        add(PROTECTED, vec![from("ip", GRANTS_V4), accept()]);
-        add(PROTECTED, vec![from("ip6", GRANTS_V6), accept()]);
-        let counted = Counter::Anonymous(Some(AnonymousCounter { packets: None, bytes: None }));
-        add(PROTECTED, vec![Statement::Counter(counted), Statement::Drop(Some(Drop {}))]);
+        add(PROTECTED, vec![granted(ip, GRANTS_V4), accept()]);
+        add(PROTECTED, vec![granted(ip6, GRANTS_V6), accept()]);
+        add(PROTECTED, vec![counted(), drop_it()]);
         if !self.knock_ports.is_empty() {
-            let knocks = equal(payload("udp", "dport"), set_named(KNOCK_PORTS));
-            add(INPUT, vec![knocks, Statement::Drop(Some(Drop {}))]);
+            add(INPUT, vec![equal(payload("udp", "dport"), set_named(KNOCK_PORTS)), drop_it()]);
         }
-        let services = equal(concat([meta(MetaKey::L4proto), payload("th", "dport")]), set_named(PROTECTED));
-        add(INPUT, vec![services, Statement::Jump(JumpTarget { target: PROTECTED.into() })]);
+        add(INPUT, vec![equal(concat(service()), set_named(PROTECTED)), jump(PROTECTED)]);
+
+        if self.doors.is_empty() {
+            return;
+        }
+        let granted = |family, set| {
+            let [protocol, port] = service();
+            let (source, destination) = (payload(family, "saddr"), payload(family, "daddr"));
+            equal(concat([source, destination, protocol, port]), set_named(set))
+        };
+        let door = |family, set| {
+            let [protocol, port] = service();
+            equal(concat([payload(family, "daddr"), protocol, port]), set_named(set))
+        };
+        add(PROTECTED_FORWARD, vec![established(), accept()]);
+        add(PROTECTED_FORWARD, vec![granted(ip, FORWARD_V4), accept()]);
+        add(PROTECTED_FORWARD, vec![granted(ip6, FORWARD_V6), accept()]);
+        add(PROTECTED_FORWARD, vec![counted(), drop_it()]);
+        add(FORWARD, vec![door(ip, DOORS_V4), jump(PROTECTED_FORWARD)]);
+        add(FORWARD, vec![door(ip6, DOORS_V6), jump(PROTECTED_FORWARD)]);
     }
 
     fn name(&self) -> Cow<'_, str> {
@@ -256,9 +320,13 @@ impl Skeleton {
 /// Whole seconds are all that `nft -j` takes: rounded up.
 fn granted(grant: &Grant) -> Expression<'_> {
     let [protocol, port] = service_fields(grant.key.service);
-    let address = Expression::String(IpAddr::from(grant.key.source).to_string().into());
+    let source = address(grant.key.source);
+    let key = match grant.key.destination {
+        None => concat([source, protocol, port]),
+        Some(destination) => concat([source, address(destination), protocol, port]),
+    };
     Expression::Named(NamedExpression::Elem(Elem {
-        val: Box::new(concat([address, protocol, port])),
+        val: Box::new(key),
         timeout: Some(whole_seconds(grant.ttl)),
         comment: (!grant.label.is_empty()).then(|| grant.label.as_str().into()),
         ..Elem::default()
@@ -271,6 +339,17 @@ fn whole_seconds(ttl: Duration) -> u32 {
 
 fn service_fields(service: Service) -> [Expression<'static>; 2] {
     [Expression::String(service.protocol.label().into()), Expression::Number(u32::from(service.port))]
+}
+
+fn address(address: Address) -> Expression<'static> {
+    Expression::String(address.to_string().into())
+}
+
+const fn address_type(version: Version) -> SetType {
+    match version {
+        Version::V4 => SetType::Ipv4Addr,
+        Version::V6 => SetType::Ipv6Addr,
+    }
 }
 
 fn concat<'a, const N: usize>(fields: [Expression<'a>; N]) -> Expression<'a> {
@@ -294,15 +373,59 @@ fn equal<'a>(left: Expression<'a>, right: Expression<'a>) -> Statement<'a> {
     Statement::Match(Match { left, right, op: Operator::EQ })
 }
 
+fn established() -> Statement<'static> {
+    let states = ["established", "related"].map(|state| Expression::String(state.into()));
+    // `in` asks for one of the flags, `==` for all of them at once.
+    Statement::Match(Match {
+        left: Expression::Named(NamedExpression::CT(CT { key: "state".into(), family: None, dir: None })),
+        right: Expression::List(states.into()),
+        op: Operator::IN,
+    })
+}
+
+fn accept() -> Statement<'static> {
+    Statement::Accept(Some(Accept {}))
+}
+
+fn drop_it() -> Statement<'static> {
+    Statement::Drop(Some(Drop {}))
+}
+
+fn counted() -> Statement<'static> {
+    Statement::Counter(Counter::Anonymous(Some(AnonymousCounter { packets: None, bytes: None })))
+}
+
+fn jump(chain: &'static str) -> Statement<'static> {
+    Statement::Jump(JumpTarget { target: chain.into() })
+}
+
+fn sorted<T: Clone + Ord>(unsorted: &[T]) -> Vec<T> {
+    let mut sorted = unsorted.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
 const PROTECTED: &str = "protected";
 const KNOCK_PORTS: &str = "knock_ports";
 const INPUT: &str = "input";
+const PROTECTED_FORWARD: &str = "protected_forward";
+const DOORS_V4: &str = "protected_forward_v4";
+const DOORS_V6: &str = "protected_forward_v6";
+const FORWARD: &str = "forward";
+
+const GRANTS_V4: &str = Kind { version: Version::V4, side: Side::Input }.name();
+const GRANTS_V6: &str = Kind { version: Version::V6, side: Side::Input }.name();
+const FORWARD_V4: &str = Kind { version: Version::V4, side: Side::Forward }.name();
+const FORWARD_V6: &str = Kind { version: Version::V6, side: Side::Forward }.name();
 
 /// Ten years, as for elements; `nft` reads a signed 32-bit number.
 const LONGEST_SECONDS: u32 = 10 * 366 * 24 * 3600;
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
@@ -321,12 +444,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_protects_none_behind_it_has_nothing_to_do_with_what_it_forwards() {
+        assert!(!text(&skeleton(&[]), &Ground::Bare, &[]).contains("forward"));
+        let own = OwnTable { protect_forward: vec!["udp/53@2001:db8::5".parse().unwrap()], ..OwnTable::default() };
+        let skeleton = Skeleton::new(&own, &[]);
+        let text = text(&skeleton, &Ground::Bare, &[]);
+        assert!(text.contains("\"hook\":\"forward\",\"prio\":-10,\"policy\":\"accept\""), "{text}");
+        let sets: Vec<_> = skeleton.fixed_sets().into_iter().map(|(name, keys)| (name, keys.len())).collect();
+        assert_eq!(sets, [("protected", 0), ("protected_forward_v4", 0), ("protected_forward_v6", 1)]);
+    }
+
+    #[test]
     fn kept_grants_are_neither_deleted_nor_written_again() {
         let ground = Ground::Standing {
             chains: vec!["input".to_owned()],
             sets: vec!["grants_v6".to_owned(), "protected".to_owned()],
             maps: Vec::new(),
-            kept: vec![Version::V4],
+            kept: vec![Kind { version: Version::V4, side: Side::Input }],
         };
         let live = [grant("192.0.2.7"), grant("2001:db8::7")];
         let text = text(&skeleton(&[]), &ground, &live);

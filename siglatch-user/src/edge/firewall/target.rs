@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use nftables::types::NfFamily;
+use siglatch_common::address::Address;
 
 use crate::config::{OperatorSets, OwnTable};
 use crate::gate::{Grant, GrantKey};
+use crate::policy::Door;
 
 use super::FirewallError;
 
@@ -14,8 +16,8 @@ use super::FirewallError;
 pub(super) struct Target {
     pub(super) family: Family,
     pub(super) table: String,
-    v4: Option<String>,
-    v6: Option<String>,
+    /// Each with its name.
+    sets: Vec<(Kind, String)>,
     /// Begins every comment, so that our elements can be told from the operator's; empty in our own table.
     mark: &'static str,
 }
@@ -28,23 +30,36 @@ pub(super) enum Family {
     Ip6,
 }
 
-/// The two kinds of sets, by the addresses in them.
+/// The kinds of sets of grants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Kind {
+    /// The addresses in it.
+    pub(super) version: Version,
+    /// Where the services are.
+    pub(super) side: Side,
+}
+
+/// A version of IP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Version {
     V4,
     V6,
 }
 
+/// Which of the kernel's hooks lets a packet through to a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Side {
+    /// To this host itself.
+    Input,
+    /// To a host behind it.
+    Forward,
+}
+
 impl Target {
     /// The sets of our own table.
     pub(super) fn own(own: &OwnTable) -> Self {
-        Self {
-            family: Family::Inet,
-            table: own.name.clone(),
-            v4: Some(GRANTS_V4.to_owned()),
-            v6: Some(GRANTS_V6.to_owned()),
-            mark: "",
-        }
+        let sets = Kind::all_with(&own.protect_forward).map(|kind| (kind, kind.name().to_owned())).collect();
+        Self { family: Family::Inet, table: own.name.clone(), sets, mark: "" }
     }
 
     /// The sets that the operator named.
@@ -55,20 +70,27 @@ impl Target {
             "ip6" => Family::Ip6,
             _ => return Err(FirewallError::Family { family: sets.family.clone() }),
         };
-        Ok(Self { family, table: sets.table.clone(), v4: sets.v4.clone(), v6: sets.v6.clone(), mark: OUR_MARK })
+        let named = |kind: Kind| {
+            let name = match (kind.side, kind.version) {
+                (Side::Input, Version::V4) => &sets.v4,
+                (Side::Input, Version::V6) => &sets.v6,
+                (Side::Forward, Version::V4) => &sets.forward_v4,
+                (Side::Forward, Version::V6) => &sets.forward_v6,
+            };
+            Some((kind, name.clone()?))
+        };
+        let sets_named = Kind::ALL.into_iter().filter_map(named).collect();
+        Ok(Self { family, table: sets.table.clone(), sets: sets_named, mark: OUR_MARK })
     }
 
-    /// The name of the set that holds such addresses, if there is one.
-    pub(super) fn set(&self, version: Version) -> Option<&str> {
-        match version {
-            Version::V4 => self.v4.as_deref(),
-            Version::V6 => self.v6.as_deref(),
-        }
+    /// The name of the set that holds such grants, if there is one.
+    pub(super) fn set(&self, kind: Kind) -> Option<&str> {
+        self.sets().find_map(|(of, set)| (of == kind).then_some(set))
     }
 
     /// Every set.
-    pub(super) fn sets(&self) -> impl Iterator<Item = (Version, &str)> {
-        Version::BOTH.into_iter().filter_map(|version| Some((version, self.set(version)?)))
+    pub(super) fn sets(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.sets.iter().map(|(kind, set)| (*kind, set.as_str()))
     }
 
     /// What `nft list set` shows beside the grant. Cut to what nftables keeps.
@@ -118,21 +140,59 @@ impl From<Family> for NfFamily {
     }
 }
 
-impl Version {
-    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [
+        Self { version: Version::V4, side: Side::Input },
+        Self { version: Version::V6, side: Side::Input },
+        Self { version: Version::V4, side: Side::Forward },
+        Self { version: Version::V6, side: Side::Forward },
+    ];
 
-    /// The version of the grant's address.
+    /// Those in our own table. A host that has no doors to protect has nothing to do with what it forwards.
+    pub(super) fn all_with(doors: &[Door]) -> impl Iterator<Item = Self> {
+        let has_doors = !doors.is_empty();
+        Self::ALL.into_iter().filter(move |kind| has_doors || kind.side == Side::Input)
+    }
+
+    /// Where such a grant belongs.
     pub(super) fn of(key: &GrantKey) -> Self {
-        match IpAddr::from(key.source) {
+        let side = match key.destination {
+            None => Side::Input,
+            Some(_) => Side::Forward,
+        };
+        Self { version: Version::of(key.source), side }
+    }
+
+    /// The set's name in our own table.
+    pub(super) const fn name(self) -> &'static str {
+        match (self.side, self.version) {
+            (Side::Input, Version::V4) => "grants_v4",
+            (Side::Input, Version::V6) => "grants_v6",
+            (Side::Forward, Version::V4) => "forward_v4",
+            (Side::Forward, Version::V6) => "forward_v6",
+        }
+    }
+
+    /// The key of the configuration that names the operator's.
+    pub(super) const fn setting(self) -> &'static str {
+        match (self.side, self.version) {
+            (Side::Input, Version::V4) => "set_v4",
+            (Side::Input, Version::V6) => "set_v6",
+            (Side::Forward, Version::V4) => "set_forward_v4",
+            (Side::Forward, Version::V6) => "set_forward_v6",
+        }
+    }
+}
+
+impl Version {
+    /// The version of an address.
+    pub(super) fn of(address: Address) -> Self {
+        match IpAddr::from(address) {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
         }
     }
 }
-
-/// The sets of grants in our own table.
-pub(super) const GRANTS_V4: &str = "grants_v4";
-pub(super) const GRANTS_V6: &str = "grants_v6";
 
 const OUR_MARK: &str = "siglatch: ";
 
@@ -161,6 +221,24 @@ mod tests {
     fn comments_never_exceed_what_nftables_keeps() {
         let target = operator("inet").unwrap();
         assert_eq!(target.comment(&"x".repeat(Grant::LABEL_MAX)).len(), Grant::LABEL_MAX);
+    }
+
+    #[test]
+    fn each_kind_of_grant_has_the_set_of_its_name() {
+        let sets = OperatorSets {
+            family: "inet".to_owned(),
+            table: "filter".to_owned(),
+            v4: Some("a".to_owned()),
+            v6: Some("b".to_owned()),
+            forward_v4: Some("c".to_owned()),
+            forward_v6: Some("d".to_owned()),
+        };
+        let target = Target::operator(&sets).unwrap();
+        assert_eq!(Kind::ALL.map(|kind| target.set(kind)), ["a", "b", "c", "d"].map(Some));
+        let own = |protect_forward| Target::own(&OwnTable { protect_forward, ..OwnTable::default() });
+        assert_eq!(own(Vec::new()).sets().count(), 2);
+        let doors = vec!["tcp/22@10.0.0.5".parse().unwrap()];
+        assert!(own(doors).sets().eq(Kind::ALL.into_iter().map(|kind| (kind, kind.name()))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use socket2::{SockFilter, SockRef};
 
 use super::FirewallError;
 use super::netlink::{INBOX_LEN, Message, SUBSYSTEM, messages};
-use super::target::{Target, Version};
+use super::target::Target;
 
 /// Hears of changes by others. Waiting blocks; whoever has an event loop polls the descriptor and calls
 /// [`Watcher::check`].
@@ -149,7 +149,7 @@ impl Subject {
     }
 
     fn is_ours(&self, set: &[u8]) -> bool {
-        Version::BOTH.into_iter().any(|version| self.target.set(version).is_some_and(|ours| ours.as_bytes() == set))
+        self.target.sets().any(|(_, ours)| ours.as_bytes() == set)
     }
 }
 
