@@ -1,6 +1,8 @@
 //! What the filter goes by while it runs, wherever it runs: bans, allowed networks, known origins, stamp keys; and what
 //! it has counted. In the kernel these are maps, for the socket ingress tables. Never decides what stands in a list.
 
+mod dry;
+
 use std::io;
 
 use siglatch_common::address::{Address, Network};
@@ -9,6 +11,8 @@ use siglatch_common::layout::{Known, Offender, StampKey};
 use siglatch_common::outcome::Counters;
 use siglatch_common::stamp::SLOTS;
 use thiserror::Error;
+
+pub use dry::Dry;
 
 /// The lists of one filter.
 pub trait Lists: Send {
