@@ -13,16 +13,23 @@ use super::*;
 use crate::keys::{Keyring, ServerKey};
 use crate::policy::{Action, ActionKind, Allowed, GrantRule, Period, Sequence, SourceRule, User};
 
+mod counted;
 mod fresh;
 mod granted;
 mod opened;
 mod permitted;
+mod pretended;
+mod programs;
+mod revoked;
+mod rules;
 mod steps;
 mod withdrawn;
+mod workshop;
 
 const START: u64 = 1_800_000_000;
 const HOME: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.9";
+const SKEW: Duration = Duration::from_secs(60);
 
 const ALICE: UserId = UserId(1);
 const BOB: UserId = UserId(65_535);
@@ -42,35 +49,48 @@ struct Door {
     keys: Keyring,
     now: Now,
     challenge: u32,
-    capacity: usize,
+    policy: Arc<Policy>,
 }
 
 impl Door {
     fn new() -> Self {
-        Self::with_capacity(1_000)
+        Self::of(policy())
     }
 
-    fn with_capacity(capacity: usize) -> Self {
+    fn of(policy: Policy) -> Self {
+        Self::with_capacity(policy, 1_000)
+    }
+
+    fn with_capacity(policy: Policy, capacity: usize) -> Self {
         let pem = include_str!("../../tests/data/throwaway-server.key");
         let users = [ALICE, BOB].map(|user| (user, key(user)));
         let now = Now { boot: Boot::from_nanos(1_000_000_000), wall: Wall::from_secs(START) };
+        let policy = Arc::new(policy);
         Self {
-            gate: Gate::new(beginning(capacity, Remembered::default()), now),
+            gate: Gate::new(Beginning { nonce_capacity: capacity, ..beginning(&policy) }, now),
             keys: Keyring::new(ServerKey::from_pem(pem).unwrap(), users, stranger()),
             now,
             challenge: 0,
-            capacity,
+            policy,
         }
     }
 
     fn restart(&mut self, remembered: Remembered) {
-        self.gate = Gate::new(beginning(self.capacity, remembered), self.now);
+        self.gate = Gate::new(Beginning { remembered, ..beginning(&self.policy) }, self.now);
+    }
+
+    fn restart_from(&mut self, noted: Noted) {
+        self.gate = Gate::new(Beginning { noted, ..beginning(&self.policy) }, self.now);
     }
 
     fn pass(&mut self, span: Duration) {
         let whole = self.now.boot.after(span);
         self.now.boot = whole;
         self.now.wall = Wall::from_secs(START + (whole.as_nanos() - 1_000_000_000) / 1_000_000_000);
+    }
+
+    fn pass_secs(&mut self, secs: u64) {
+        self.pass(Duration::from_secs(secs));
     }
 
     /// Alice's packet, never one like another.
@@ -89,6 +109,11 @@ impl Door {
     fn now_knock(&mut self, action: ActionId, from: &str) -> Said {
         let knock = self.knock(action, b"");
         self.clear(knock, from)
+    }
+
+    fn bobs_knock(&mut self, action: ActionId, from: &str) -> Said {
+        let knock = Packet { user: BOB, ..self.knock(action, b"") };
+        self.signed(knock, &key(BOB), from)
     }
 
     fn clear(&mut self, packet: Packet, from: &str) -> Said {
@@ -122,56 +147,26 @@ impl Door {
     }
 }
 
-fn beginning(nonce_capacity: usize, remembered: Remembered) -> Beginning<'static> {
+fn beginning(policy: &Arc<Policy>) -> Beginning<'static> {
     Beginning {
-        policy: Arc::new(policy()),
-        nonce_capacity,
+        policy: Arc::clone(policy),
+        nonce_capacity: 1_000,
         programs_at_once: 4,
         run: 1,
-        remembered,
+        remembered: Remembered::default(),
         noted: Noted::default(),
         grants: &[],
     }
 }
 
 fn policy() -> Policy {
-    let user = |id, name: &str| User {
-        id,
-        name: name.into(),
-        enabled: true,
-        admin: false,
-        networks: vec![],
-        period: Period::default(),
-        uses: None,
-    };
     let bob = User {
         networks: vec!["192.0.2.0/24".parse().unwrap()],
         period: Period { not_before: None, not_after: Some(Wall::from_secs(START + 100)) },
         ..user(BOB, "bob")
     };
     let disabled = User { enabled: false, ..user(DISABLED, "carol") };
-    let grant = |service: &str, source| {
-        let services = vec![service.parse().unwrap()];
-        ActionKind::Grant(GrantRule {
-            services,
-            destinations: vec![],
-            ttl: Duration::from_secs(60),
-            max_ttl: Duration::from_secs(300),
-            source,
-            undo: None,
-        })
-    };
-    let action = |id, name: &str, kind| Action {
-        id,
-        name: name.into(),
-        allowed: Allowed::All,
-        networks: vec![],
-        period: Period::default(),
-        hours: None,
-        uses: None,
-        dry_run: false,
-        kind,
-    };
+    let grant = |service, source| ActionKind::Grant(GrantRule { source, ..grant(service) });
     let actions = vec![
         action(SSH, "ssh", grant("tcp/22", SourceRule::Packet)),
         action(MATCH, "match", grant("tcp/22", SourceRule::Match)),
@@ -185,8 +180,40 @@ fn policy() -> Policy {
         action(STEP_2, "db-2", ActionKind::Step),
         action(STEP_3, "db", grant("tcp/5432", SourceRule::Packet)),
     ];
-    let sequence = Sequence { name: "db".into(), steps: vec![STEP_1, STEP_2, STEP_3], within: Duration::from_secs(5) };
-    Policy::new(vec![user(ALICE, "alice"), bob, disabled], actions, vec![sequence], Duration::from_secs(60))
+    Policy::new(vec![user(ALICE, "alice"), bob, disabled], actions, vec![sequence()], SKEW)
+}
+
+fn user(id: UserId, name: &str) -> User {
+    User { id, name: name.into(), enabled: true, admin: false, networks: vec![], period: Period::default(), uses: None }
+}
+
+fn action(id: ActionId, name: &str, kind: ActionKind) -> Action {
+    Action {
+        id,
+        name: name.into(),
+        allowed: Allowed::All,
+        networks: vec![],
+        period: Period::default(),
+        hours: None,
+        uses: None,
+        dry_run: false,
+        kind,
+    }
+}
+
+fn grant(service: &str) -> GrantRule {
+    GrantRule {
+        services: vec![service.parse().unwrap()],
+        destinations: vec![],
+        ttl: Duration::from_secs(60),
+        max_ttl: Duration::from_secs(300),
+        source: SourceRule::Packet,
+        undo: None,
+    }
+}
+
+fn sequence() -> Sequence {
+    Sequence { name: "db".into(), steps: vec![STEP_1, STEP_2, STEP_3], within: Duration::from_secs(5) }
 }
 
 fn key(user: UserId) -> HmacKey {

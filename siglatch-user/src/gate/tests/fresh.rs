@@ -59,7 +59,7 @@ fn a_clock_set_back_makes_nothing_fresh_again() {
 
 #[test]
 fn when_full_new_nonces_are_refused_and_old_ones_stay_known() {
-    let mut door = Door::with_capacity(3);
+    let mut door = Door::with_capacity(policy(), 3);
     let knocks: Vec<_> = (0..4).map(|_| door.knock(SSH, b"")).collect();
     for knock in &knocks[..3] {
         assert_eq!(door.clear(*knock, HOME), admitted(SSH));

@@ -34,7 +34,7 @@ fn grants_of_an_earlier_run_are_taken_over() {
     let mut door = Door::new();
     assert_eq!(door.now_knock(SSH, HOME), admitted(SSH));
     let held = door.gate.live_grants(door.now.boot);
-    let gate = Gate::new(Beginning { grants: &held, ..beginning(1_000, Remembered::default()) }, door.now);
+    let gate = Gate::new(Beginning { grants: &held, ..beginning(&door.policy) }, door.now);
     assert_eq!(gate.live_grants(door.now.boot), held);
 }
 
