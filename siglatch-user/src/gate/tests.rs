@@ -14,9 +14,11 @@ use crate::keys::{Keyring, ServerKey};
 use crate::policy::{Action, ActionKind, Allowed, GrantRule, Period, Sequence, SourceRule, User};
 
 mod counted;
+mod crashes;
 mod fresh;
 mod granted;
 mod opened;
+mod owed;
 mod permitted;
 mod pretended;
 mod programs;
