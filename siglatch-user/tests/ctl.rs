@@ -87,6 +87,7 @@ fn init_closes_what_it_is_told_to() {
     let text = read(&folder, "siglatch.toml");
     assert!(text.contains("protect = [\"tcp/443\", \"tcp/8443\"]"), "{text}");
     assert!(text.contains("[admin]\n") && text.contains("socket = \"state/admin.sock\""), "{text}");
+    assert!(text.contains("[audit]\n") && text.contains("file = \"state/audit.jsonl\""), "{text}");
     assert!(text.contains("[action.https]\nid = 1\n") && text.contains("[action.tcp-8443]\nid = 2\n"), "{text}");
 }
 

@@ -96,7 +96,7 @@ impl Gateway {
         let users: String = users.iter().map(user).collect();
         let (host, pins) = (GATEWAY.v4, self.pins.display());
         let text = format!(
-            "[gateway]\nhost = \"{host}\"\n\n[admin]\nsocket = \"admin.sock\"\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
+            "[gateway]\nhost = \"{host}\"\n\n[admin]\nsocket = \"admin.sock\"\n\n[audit]\nfile = \"audit.jsonl\"\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
              \"server.key\"\n\n[state]\ndir = \"state\"\n\n{rules}\n{users}"
         );
         Ok(fs::write(self.config(), text)?)

@@ -71,7 +71,7 @@ fn zone(folder: &Path, name: &str) -> Result<Vec<u8>, Unreadable> {
 impl From<io::Error> for Unreadable {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Forbidden,
             io::ErrorKind::IsADirectory => Self::NotAFile,
             _ => Self::Failed { reason: error.to_string() },
@@ -301,6 +301,20 @@ mod tests {
         assert_eq!(Disk.read(&large).unwrap_err(), Unreadable::TooLarge { limit: KEY_MAX as u64 });
         fs::write(&large, [1; KEY_MAX]).unwrap();
         assert_eq!(Disk.read(&large).unwrap().contents.len(), KEY_MAX);
+    }
+
+    #[test]
+    fn a_time_zone_is_a_small_file_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("Europe")).unwrap();
+        let path = folder.path().join("Europe/Berlin");
+        create(&path, 0o644, b"TZif2").unwrap();
+        assert_eq!(zone(folder.path(), "Europe/Berlin"), Ok(b"TZif2".to_vec()));
+        assert_eq!(zone(folder.path(), "Europe"), Err(Unreadable::NotAFile));
+        assert_eq!(zone(folder.path(), "Europe/Bonn"), Err(Unreadable::Missing));
+        assert_eq!(zone(folder.path(), "Europe/Berlin/Mitte"), Err(Unreadable::Missing));
+        fs::write(&path, vec![0; usize::try_from(ZONE_MAX).unwrap() + 1]).unwrap();
+        assert_eq!(zone(folder.path(), "Europe/Berlin"), Err(Unreadable::TooLarge { limit: ZONE_MAX }));
     }
 
     #[test]

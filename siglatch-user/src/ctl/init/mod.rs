@@ -97,17 +97,21 @@ impl Init {
             .replace("{name}", &Value::from(self.name.as_str()).to_string())
             .replace("{host}", &Value::from(host).to_string())
             .replace("{state}", &Value::from(state.display().to_string()).to_string())
-            .replace("{admin}\n", &self.admin(state))
+            .replace("{own}\n", &self.own_places(state))
     }
 
-    /// Nothing in the usual folder: then the daemon's socket is in the usual place, too. A gateway elsewhere, perhaps one
-    /// of several, has one of its own.
-    fn admin(&self, state: &Path) -> String {
+    /// Nothing in the usual folder: then the daemon's socket and the audit log are in their usual places, too. A gateway
+    /// elsewhere, perhaps one of several, has its own.
+    fn own_places(&self, state: &Path) -> String {
         if self.is_usual() {
             return String::new();
         }
-        let socket = state.join("admin.sock").display().to_string();
-        format!("[admin]\n# Where siglatchctl finds the daemon.\nsocket = {}\n\n", Value::from(socket))
+        let [socket, log] =
+            ["admin.sock", "audit.jsonl"].map(|name| Value::from(state.join(name).display().to_string()));
+        format!(
+            "[admin]\n# Where siglatchctl finds the daemon.\nsocket = {socket}\n\n\
+             [audit]\n# Who did what: one JSON object a line.\nfile = {log}\n\n"
+        )
     }
 
     /// Lets nothing be written that has a flaw besides having no users.
