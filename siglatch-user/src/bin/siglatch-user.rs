@@ -72,6 +72,9 @@ const HELP: &str = "Examples:
 Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
 
 fn main() -> ExitCode {
+    if let Some(code) = edge::action::keep_if_asked() {
+        return code;
+    }
     let options = Options::parse();
     let given = Given::by_machine(!options.interfaces.is_empty());
     if options.check {

@@ -3,8 +3,6 @@
 //! One message a datagram. There is no message that could carry a command line once the table is complete: an order
 //! names a program by its index, and what it is told has the types of a judged knock.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the other end is being built"))]
-
 mod bytes;
 
 use std::num::NonZeroUsize;

@@ -2,20 +2,29 @@
 //! decides which is started.
 //!
 //! Three kinds of processes, all this executable in a hidden mode, so that nothing of the daemon's memory is in them:
-//! the keeper (`keeper.rs`) starts the dispatcher anew when that dies, the dispatcher (`dispatch.rs`) takes the
+//! the keeper (`keeper.rs`) starts the starter anew when that dies, the starter (`starter.rs`) takes the
 //! daemon's orders, and each run has a runner (`runner.rs`) that holds the program to its bounds and ends everything
 //! below it. See `docs/decisions/0010-programs.md`.
 
 mod account;
+mod below;
+mod descriptors;
+mod keeper;
+mod launch;
 mod message;
 mod news;
+mod runner;
+mod signals;
+mod starter;
 mod survey;
+mod table;
+mod words;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -34,6 +43,14 @@ use message::{MESSAGE_MAX, Opening, Order, Report, encode_program};
 pub use account::Account;
 pub use news::{Endings, News};
 pub use survey::{Unfit, survey};
+
+/// Lives as the process that keeps the starter, if this one was begun for that; nothing if not. Comes before anything else
+/// in the daemon's `main`.
+#[must_use]
+pub fn keep_if_asked() -> Option<ExitCode> {
+    let mode = std::env::args_os().nth(1)?;
+    (mode == HIDDEN_MODE).then(keeper::keep)
+}
 
 /// What asks for runs. Its clones are the same one.
 #[derive(Clone, Debug)]

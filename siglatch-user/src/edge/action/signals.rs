@@ -1,0 +1,102 @@
+//! Signals as something to be read: that a child has ended, that this process is to end. Never lets one interrupt.
+#![expect(unsafe_code, reason = "only the C library sets masks and makes a descriptor of them")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Pid;
+use rustix::time::Timespec;
+
+/// Where signals arrive. Goes on for a forked process, which reads its own.
+pub(super) struct Signals(OwnedFd);
+
+/// What has arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Signalled {
+    /// A child has ended, or several.
+    Child,
+    /// This process is asked to end; by whom.
+    Term(Option<Pid>),
+}
+
+impl Signals {
+    /// From here on signals do what they do by default, except for those that are to be read.
+    pub(super) fn begin() -> io::Result<Self> {
+        for signal in 1..=SIGNAL_MAX {
+            // SAFETY: the default is no code of ours. It fails for the two that are always the default.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        let mask = mask(&[libc::SIGCHLD, libc::SIGTERM]);
+        set_mask(&mask)?;
+        // SAFETY: the mask is live and whole; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const mask, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it is new, and nobody else's.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next one, if there is one.
+    pub(super) fn take(&self) -> Option<Signalled> {
+        let mut record = [0; size_of::<libc::signalfd_siginfo>()];
+        let length = rustix::io::read(&self.0, &mut record).ok()?;
+        if length < record.len() {
+            return None;
+        }
+        // SAFETY: so many bytes are there, the kernel wrote them as this record, and it is read wherever it lies.
+        let info = unsafe { ptr::read_unaligned(record.as_ptr().cast::<libc::signalfd_siginfo>()) };
+        Some(match info.ssi_signo.cast_signed() {
+            libc::SIGTERM => Signalled::Term(i32::try_from(info.ssi_pid).ok().and_then(Pid::from_raw)),
+            _ => Signalled::Child,
+        })
+    }
+
+    /// Waits until there is one, but not for longer than this.
+    pub(super) fn wait(&self, most: Duration) {
+        let _ = poll(&mut [PollFd::new(self, PollFlags::IN)], Some(&timespec(most)));
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A span as the kernel takes it.
+pub(super) fn timespec(span: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: span.subsec_nanos().into() }
+}
+
+/// Lets every signal through. Allocates nothing.
+pub(super) fn unblock() -> io::Result<()> {
+    set_mask(&mask(&[]))
+}
+
+fn mask(signals: &[libc::c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: it points to room for a set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in signals {
+        // SAFETY: the set was made above.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), *signal) };
+    }
+    // SAFETY: `sigemptyset` has written it.
+    unsafe { set.assume_init() }
+}
+
+fn set_mask(mask: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the mask is live, and the former one is not asked for.
+    match unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `_NSIG`.
+const SIGNAL_MAX: libc::c_int = 64;

@@ -1,0 +1,110 @@
+//! What programs find themselves with, seen from inside.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use siglatch_user::policy::Program;
+
+use crate::stage::{Folder, Stage, said};
+
+#[test]
+fn no_descriptor_is_inherited() {
+    let folder = Folder::new();
+    let open = File::open("/dev/zero").unwrap();
+    // As careless as can be: whatever this process executes has it open.
+    fcntl_setfd(&open, FdFlags::empty()).unwrap();
+    let mut stage = Stage::of_script(
+        &folder,
+        "for fd in /proc/self/fd/*; do echo \"${fd##*/} $(readlink $fd)\"; done; ls /proc/$$/fd /proc/$PPID/fd",
+    );
+    let seen = said(&stage.run());
+    drop(open);
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], "0 /dev/null");
+    assert!(lines[1].starts_with("1 pipe:") && lines[2].starts_with("2 pipe:"), "{seen}");
+    assert!(!seen.contains("/dev/zero"), "{seen}");
+    let shell = seen.split_once("/proc/").unwrap().1;
+    // The shell keeps its script open.
+    assert!(shell.contains("0\n1\n10\n2\n\n"), "{seen}");
+}
+
+#[test]
+fn session_mask_folder_and_signals_are_fresh() {
+    let folder = Folder::new();
+    let script =
+        "umask; pwd; echo pid $$; cut -d' ' -f 5,6,19 /proc/$$/stat; cat /proc/$$/status /proc/$$/oom_score_adj";
+    let mut program = folder.program(script);
+    program.folder = "/usr".into();
+    let seen = said(&Stage::of(&[program]).run());
+    let mut lines = seen.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("0077"), Some("/usr")));
+    let pid = lines.next().unwrap().strip_prefix("pid ").unwrap();
+    let nice = rustix::process::getpriority_process(None).unwrap();
+    assert_eq!(lines.next(), Some(&*format!("{pid} {pid} {nice}")), "a session and a group of its own");
+    let status = status(&seen);
+    assert_eq!((status["SigBlk"], status["SigIgn"]), ("0000000000000000", "0000000000000000"));
+    assert_eq!(status["NoNewPrivs"], "1");
+    assert!(seen.ends_with("\n500\n"), "{seen}");
+}
+
+#[test]
+fn a_user_has_its_groups_and_no_capability() {
+    let folder = Folder::new();
+    let mut program = folder.program("cat /proc/self/status | grep -E '^(Uid|Gid|Groups|Cap|NoNew)'");
+    (program.run_as, program.run_groups) = ("nobody".into(), vec!["adm".into(), "61204".into()]);
+    let seen = said(&Stage::of(&[program]).run());
+    let status = status(&seen);
+    assert_eq!((status["Uid"], status["Gid"]), ("65534\t65534\t65534\t65534", "65534\t65534\t65534\t65534"));
+    assert_eq!(status["Groups"], "4 61204");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status[set], "0000000000000000", "{set}");
+    }
+}
+
+#[test]
+fn root_is_root_but_without_the_daemons_groups() {
+    let folder = Folder::new();
+    let seen = said(&Stage::of_script(&folder, "grep -E '^(Uid|Gid|Groups|CapAmb|NoNew)' /proc/self/status").run());
+    let status = status(&seen);
+    assert_eq!((status["Uid"], status["Gid"], status["Groups"]), ("0\t0\t0\t0", "0\t0\t0\t0", ""));
+    assert_eq!((status["CapAmb"], status["NoNewPrivs"]), ("0000000000000000", "1"));
+}
+
+#[test]
+fn a_number_without_a_name_will_do() {
+    let folder = Folder::new();
+    let mut program = folder.program("id -u; id -g; id -G");
+    program.run_as = "61205".into();
+    assert_eq!(said(&Stage::of(&[program]).run()), "61205\n61205\n61205\n");
+}
+
+#[test]
+fn limits_are_those_of_the_table() {
+    let folder = Folder::new();
+    let mut program = folder.program("ulimit -Ht; ulimit -St; ulimit -Hv; ulimit -Hp; ulimit -Hc; ulimit -Hn");
+    program.run_as = "61206".into();
+    program.bounds.cpu = std::time::Duration::from_millis(2500);
+    (program.bounds.memory, program.bounds.processes) = (64 << 20, 5);
+    program.at_once = 3.try_into().unwrap();
+    let other = Program { at_once: 2.try_into().unwrap(), ..program.clone() };
+    // Soft and hard of the processor's seconds; all runs of that user's programs share the number of processes.
+    assert_eq!(said(&Stage::of(&[program, other]).run()), "4\n3\n65536\n25\n0\n256\n");
+}
+
+#[test]
+fn a_set_uid_program_gives_nothing_back() {
+    let folder = Folder::new();
+    let id = folder.path("id");
+    std::fs::copy("/usr/bin/id", &id).unwrap();
+    std::fs::set_permissions(&id, PermissionsExt::from_mode(0o4755)).unwrap();
+    let mut program = folder.program("FOLDER/id -u");
+    program.run_as = "nobody".into();
+    assert_eq!(said(&Stage::of(&[program]).run()), "65534\n");
+}
+
+/// The lines of a status file.
+fn status(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim())).collect()
+}
