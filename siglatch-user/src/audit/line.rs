@@ -55,13 +55,18 @@ pub struct Strangers {
     since: Option<Boot>,
 }
 
-/// What is told of one refusal.
+/// What is told of something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Told {
     /// It has a record of its own.
     pub record: bool,
     /// It has a line of its own.
     pub line: bool,
+}
+
+impl Told {
+    /// Everything.
+    pub const ALL: Self = Self { record: true, line: true };
 }
 
 #[derive(Debug)]

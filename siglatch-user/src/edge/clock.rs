@@ -3,6 +3,8 @@
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use siglatch_common::units::{Boot, Now, Wall};
 
+use crate::audit::Stamp;
+
 /// Both clocks, as they stand.
 #[must_use]
 pub fn now() -> Now {
@@ -20,4 +22,11 @@ pub fn boot() -> Boot {
 /// `CLOCK_REALTIME`, as it stands; the epoch, for clocks set before it.
 fn wall() -> Wall {
     Wall::from_secs(u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0))
+}
+
+/// Both clocks, as records of the audit log have them.
+#[must_use]
+pub fn stamp() -> Stamp {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
+    Stamp { micros: tv_sec.saturating_mul(1_000_000).saturating_add(tv_nsec / 1000), boot: boot() }
 }

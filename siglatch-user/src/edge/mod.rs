@@ -3,6 +3,7 @@
 
 pub mod action;
 pub mod admin;
+pub mod audit;
 pub mod ban_store;
 pub mod blacklist_files;
 pub mod clock;

@@ -1,0 +1,144 @@
+//! The audit log on the disk: takes what happened, and writes it by threads of its own. Never makes a caller wait, and
+//! never decides what is told.
+//!
+//! ```text
+//! Recorder ──► Queue (bounded) ──► Writer (thread): file, head, rotation
+//!     └──────► bounded ──────────► Teller (thread): plain log or journal
+//! ```
+
+mod error;
+mod head;
+mod log_file;
+mod queue;
+mod shelf;
+mod teller;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+pub use error::AuditError;
+pub use shelf::{Lines, LogPart, Shelf, Tail, head_path, read_head};
+
+use crate::audit::Event;
+use crate::audit::event::Start;
+use crate::audit::line::Told;
+use crate::config::AuditRule;
+use queue::Queue;
+use teller::Teller;
+use writer::Writer;
+
+/// Whose log it is.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The daemon's version.
+    pub version: String,
+    /// The number of its run.
+    pub run: u32,
+    /// Whether everything is only told.
+    pub dry_run: bool,
+    /// Where the head file is kept.
+    pub state_dir: PathBuf,
+}
+
+/// The audit log of a daemon: one writer, and as many recorders as there are threads.
+#[derive(Debug)]
+pub struct AuditLog {
+    queue: Arc<Queue>,
+    /// Says nothing, and ends when the writer has.
+    over: Receiver<()>,
+}
+
+/// Takes what happened. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    queue: Arc<Queue>,
+}
+
+impl AuditLog {
+    /// Opens the log, cuts away what a kill has left half written, records the start, and writes from then on.
+    ///
+    /// A log that is switched off still tells the plain log and the journal. A disk that is full, or read-only, keeps no
+    /// daemon from starting: it is tried again.
+    ///
+    /// # Errors
+    /// [`AuditError`] if the operator must do something: a folder that cannot be made, a path that is no file.
+    pub fn begin(rule: &AuditRule, origin: Origin) -> Result<(Recorder, Self), AuditError> {
+        let queue = Arc::new(Queue::new(rule.enabled));
+        Teller::begin(&queue).map_err(AuditError::Thread)?;
+        let (ends, over) = channel();
+        let Origin { version, run, dry_run, .. } = origin.clone();
+        let mut start = Start { version, pid: std::process::id(), dry_run, ..Start::default() };
+        if rule.enabled {
+            let (writer, found) = Writer::open(rule, &origin.state_dir, run, Arc::clone(&queue))?;
+            start.found = found;
+            let write = move || {
+                writer.run();
+                drop(ends);
+            };
+            thread::Builder::new().name("audit".into()).spawn(write).map_err(AuditError::Thread)?;
+        }
+        let recorder = Recorder { queue: Arc::clone(&queue) };
+        recorder.record(Event::Start(start));
+        Ok((recorder, Self { queue, over }))
+    }
+
+    /// Records that the daemon stops, and writes what is still to be written, unless the disk takes longer than some
+    /// seconds. Nothing is recorded after this.
+    pub fn close(self, why: &str) {
+        self.queue.put(Event::Stop { why: why.to_owned() }, Told::ALL);
+        self.queue.finish();
+        match self.over.recv_timeout(PATIENCE) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::error!("the audit log could not be written to its end: the disk is too slow");
+            }
+        }
+        self.queue.wait_for_lines(PATIENCE);
+    }
+}
+
+impl Recorder {
+    /// Records something. Never waits, and never fails: what finds no room is counted, and told as soon as there is some.
+    pub fn record(&self, event: Event) {
+        self.tell(event, Told::ALL);
+    }
+
+    /// Records something, or only tells the plain log: strangers' refusals are bounded ([`crate::audit::line::Strangers`]).
+    pub fn tell(&self, event: Event, told: Told) {
+        self.queue.put(event, told);
+    }
+
+    /// Takes what happens, and does nothing with it: for tests of others.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        let queue = Arc::new(Queue::new(false));
+        queue.finish();
+        Self { queue }
+    }
+
+    /// Whether the log is not being written: the disk does not take it, or takes too long.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.queue.is_failing()
+    }
+
+    /// Begins a new file: where somebody has moved the old one away, in its place; otherwise the old one is set aside.
+    pub fn rotate(&self) {
+        self.queue.want_rotation();
+    }
+
+    /// Records that were lost since the start.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.queue.lost()
+    }
+}
+
+/// How long a disk may take for the last records.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,227 @@
+//! What waits to be written: bounded, and counted where there is no room. Never touches a file.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use siglatch_common::units::Boot;
+
+use super::teller;
+use crate::audit::event::Lost;
+use crate::audit::line::Told;
+use crate::audit::{Event, Stamp};
+use crate::edge::clock;
+
+/// Something that happened, and when.
+#[derive(Debug)]
+pub(super) struct Stamped {
+    pub(super) event: Event,
+    pub(super) at: Stamp,
+}
+
+/// What waits for the writer, and for the teller.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    lines: SyncSender<Line>,
+    /// Until the teller takes it.
+    told: Mutex<Option<Receiver<Line>>>,
+    /// Whether anybody writes a file.
+    is_written: bool,
+    /// Whether every event goes to the journal, or decisions alone to the plain log.
+    to_journal: bool,
+    lines_lost: AtomicU64,
+    records_lost: AtomicU64,
+    failing: AtomicBool,
+    /// When the writer went to the disk, in nanoseconds since boot; 0 while it is not there.
+    at_disk: AtomicU64,
+}
+
+/// What the teller is handed.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Tell this.
+    Event(Arc<Stamped>),
+    /// Say that everything before it was told.
+    Mark(SyncSender<()>),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Arc<Stamped>>,
+    lost: Option<Lost>,
+    rotate: bool,
+    finish: bool,
+}
+
+/// What the writer is handed.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Whether a new file is wanted.
+    pub(super) rotate: bool,
+    /// Whether this is the last.
+    pub(super) finish: bool,
+}
+
+impl Queue {
+    /// Records that wait for the writer; more are lost, and counted.
+    pub(super) const CAPACITY: usize = 16_384;
+    /// Lines that wait for the teller.
+    const LINES: usize = 1024;
+    /// Records that the writer takes at once.
+    pub(super) const BATCH: usize = 1024;
+
+    pub(super) fn new(is_written: bool) -> Self {
+        let (lines, told) = sync_channel(Self::LINES);
+        Self {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            lines,
+            told: Mutex::new(Some(told)),
+            is_written,
+            to_journal: teller::is_connected(),
+            lines_lost: AtomicU64::new(0),
+            records_lost: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            at_disk: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts something behind what waits.
+    pub(super) fn put(&self, event: Event, told: Told) {
+        let record = told.record && self.is_written;
+        let line = if self.to_journal { told.line || told.record } else { told.line && has_line(&event) };
+        if !record && !line {
+            return;
+        }
+        let mut state = self.lock();
+        if state.finish {
+            return;
+        }
+        // Under the lock, so that records are in the order of their times.
+        let stamped = Arc::new(Stamped { event, at: clock::stamp() });
+        if line {
+            self.tell(Arc::clone(&stamped));
+        }
+        if record {
+            if state.waiting.len() < Self::CAPACITY {
+                state.waiting.push_back(stamped);
+            } else {
+                self.lose(&mut state, &stamped);
+            }
+            drop(state);
+            self.ready.notify_one();
+        }
+    }
+
+    /// Takes what waits, once there is something to do, or a span is over.
+    pub(super) fn take(&self, to: &mut VecDeque<Arc<Stamped>>, patience: Duration) -> Taken {
+        let mut state = self.lock();
+        if state.waiting.is_empty() && !state.rotate && !state.finish {
+            state = self.ready.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let count = state.waiting.len().min(Self::BATCH.saturating_sub(to.len()));
+        to.extend(state.waiting.drain(..count));
+        if state.waiting.is_empty()
+            && let Some(lost) = state.lost.take()
+        {
+            let lost = Arc::new(Stamped { event: Event::Lost(lost), at: clock::stamp() });
+            if self.to_journal {
+                self.tell(Arc::clone(&lost));
+            }
+            to.push_back(lost);
+        }
+        let finish = state.finish && state.waiting.is_empty();
+        Taken { rotate: std::mem::take(&mut state.rotate), finish }
+    }
+
+    /// Waits, for the end at most.
+    pub(super) fn wait_for_finish(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        let wait = self.ready.wait_timeout_while(state, patience, |state| !state.finish);
+        wait.unwrap_or_else(PoisonError::into_inner).0.finish
+    }
+
+    pub(super) fn want_rotation(&self) {
+        self.lock().rotate = true;
+        self.ready.notify_one();
+    }
+
+    /// Nothing more is put.
+    pub(super) fn finish(&self) {
+        self.lock().finish = true;
+        self.ready.notify_one();
+    }
+
+    /// The writer goes to the disk, and may not come back.
+    pub(super) fn at_disk(&self, is_there: bool) {
+        let since = if is_there { clock::boot().as_nanos().max(1) } else { 0 };
+        self.at_disk.store(since, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_failing(&self, failing: bool) {
+        self.failing.store(failing, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        let is_stuck = || {
+            let since = self.at_disk.load(Ordering::Relaxed);
+            since != 0 && clock::boot().since(Boot::from_nanos(since)) > STUCK
+        };
+        self.is_written && (self.failing.load(Ordering::Relaxed) || is_stuck())
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.records_lost.load(Ordering::Relaxed)
+    }
+
+    /// What the teller reads; once.
+    pub(super) fn lines(&self) -> Option<Receiver<Line>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Lines that found no room since this was asked last.
+    pub(super) fn take_lines_lost(&self) -> u64 {
+        self.lines_lost.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until everything was told.
+    pub(super) fn wait_for_lines(&self, patience: Duration) {
+        let (said, over) = sync_channel(1);
+        if self.lines.try_send(Line::Mark(said)).is_ok() {
+            // Whoever reads the log no more is not waited for.
+            let _ = over.recv_timeout(patience);
+        }
+    }
+
+    fn tell(&self, stamped: Arc<Stamped>) {
+        if self.lines.try_send(Line::Event(stamped)).is_err() {
+            self.lines_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lose(&self, state: &mut State, stamped: &Stamped) {
+        self.records_lost.fetch_add(1, Ordering::Relaxed);
+        let boot = stamped.at.boot.as_nanos();
+        let lost = state.lost.get_or_insert(Lost { records: 0, admitted: 0, since_boot: boot, until_boot: boot });
+        lost.records += 1;
+        lost.admitted += u64::from(matches!(&stamped.event, Event::Knock(knock) if knock.reason.is_none()));
+        lost.until_boot = boot;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under it is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the plain log has a line of it that other programs go by. The others the daemon tells in its own words.
+const fn has_line(event: &Event) -> bool {
+    matches!(event, Event::Knock(_) | Event::Ban(_) | Event::Unban(_))
+}
+
+/// A disk that takes longer than this is failing.
+const STUCK: Duration = Duration::from_secs(5);
