@@ -8,10 +8,13 @@
 //!                                                           └──► Warden (one thread: the filter's lists)
 //! ```
 
+mod books;
 mod judge;
 mod owed;
 mod report;
+mod signals;
 mod turns;
+mod wall;
 mod warden;
 mod way;
 
@@ -21,63 +24,102 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use siglatch_common::lane::PerLane;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::admin;
+use crate::audit::Event;
+use crate::audit::event::{self, By};
 use crate::config::{self, Settings};
+use crate::edge::action::{Endings, Starter, survey};
 use crate::edge::admin::{AdminSocket, Bounds};
+use crate::edge::audit::{AuditLog, Origin, Recorder};
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::lanes::Lanes;
+use crate::edge::ledger::Ledger;
+use crate::edge::lists::Dry;
 use crate::edge::network::Network;
 use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::xdp;
 use crate::edge::{clock, randomness};
-use crate::gate::{Beginning, Gate, Noted, still_allowed};
+use crate::gate::{Beginning, Gate, KnockId, still_allowed};
 use crate::keys::Keyring;
+use crate::policy::Policy;
 use crate::precedence::Precedence;
+use books::Books;
 use judge::{Input, Judge};
 use report::{Constants, Report, Tallies};
+use signals::{Asked, Signals};
+use wall::Wall;
 use warden::Warden;
 use way::{Open, Way};
 
-/// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
+/// What the daemon is given besides its settings.
+pub struct Orders {
+    /// Everything is judged and told, and nothing done.
+    pub dry_run: bool,
+    /// The processes that start programs; nothing if none are configured.
+    pub starter: Option<(Starter, Endings)>,
+    /// Whether the configuration, as it stands in its file, is sound: what is wrong with it, if it is not.
+    pub is_sound: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// Why the daemon has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// To begin anew at once, with the configuration as it is now.
+    ForReload,
+}
+
+/// Runs until SIGTERM or SIGINT, or until it is to begin anew. Returns early only if the daemon cannot start.
 ///
 /// The XDP program stays attached when this returns, and grants end by themselves.
 ///
 /// # Errors
 /// What is missing, and its cure.
-pub async fn run(settings: Settings) -> Result<()> {
-    let mut stop = Stop::listen()?;
+pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
+    let mut signals = Signals::listen()?;
+    let Orders { dry_run, starter, is_sound } = orders;
     let measures = xdp::Measures::new(&settings, randomness::spread()?);
     let Settings {
+        gateway: _,
         ingress,
         ports,
+        limits: _,
         lanes: lane_rules,
-        state_dir,
-        key_threads,
-        nonce_capacity,
-        firewall,
-        policy,
-        server_key,
-        user_keys,
         known,
         allow,
         ban,
         blacklist,
         gate_keys,
         admin_socket,
-        programs_at_once,
+        audit,
         debug,
-        ..
+        programs_at_once,
+        state_dir,
+        key_threads,
+        nonce_capacity,
+        firewall,
+        mut policy,
+        server_key,
+        user_keys,
     } = settings;
+    let firewall = if dry_run { config::Firewall::Untouched } else { firewall };
+    if dry_run {
+        policy.make_dry();
+        warn!(
+            "DRY RUN: knocks are judged and nothing is done for them; no service is closed or opened, nobody is banned"
+        );
+    }
     let started = clock::boot();
     let policy = Arc::new(policy);
+    tell_unfit(&policy);
     let network = Network::open()?;
     let way = Way::prepare(ingress, &ports, measures, &network).await?;
     let knock_ports = way.closed_ports(&ports);
@@ -85,53 +127,83 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     // From here on the other daemon, if there is one, is gone; what arrives waits in the ring.
     let _instance = Instance::take_over(&state_dir)?;
+    let run = randomness::run()?;
+    let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: state_dir.clone() };
+    let (recorder, log) = AuditLog::begin(&audit, origin)?;
     let operators = AdminSocket::bind(&admin_socket)?;
     let (store, remembered, recovery) = NonceStore::open(&state_dir, policy.max_skew(), clock::now())?;
     tell_recovery(recovery);
+    let (ledger, noted) = Ledger::open(&state_dir)?;
+    if let Some(damage) = ledger.damage() {
+        warn!("{damage}");
+    }
     let (mut wall, mut standing) = Firewall::open(&firewall, &knock_ports, clock::boot())?;
     let watcher = wall.watch()?;
     let withdrawn: Vec<_> = standing.extract_if(.., |grant| !still_allowed(grant, &policy)).collect();
     for grant in &withdrawn {
-        info!(source = %grant.key.source, service = %grant.key.service, by = grant.label, "grant ended: no longer allowed");
+        info!(source = %grant.key.source, service = %grant.key.place(), by = grant.label, "grant ended: no longer allowed");
     }
     wall.revoke(&withdrawn.iter().map(|grant| grant.key).collect::<Vec<_>>())?;
+    if !withdrawn.is_empty() {
+        Event::revoked(None, &withdrawn, By::Configuration).into_iter().for_each(|event| recorder.record(event));
+    }
     if !standing.is_empty() {
         info!(grants = standing.len(), "grants of an earlier run taken over");
     }
 
     let enabled = |(user, key)| policy.user(user).is_some_and(|user| user.enabled).then_some((user, key));
     let keys = Keyring::new(server_key, user_keys.into_iter().filter_map(enabled), randomness::hmac_key()?);
-    let gate = Gate::new(
+    let mut gate = Gate::new(
         Beginning {
             policy: Arc::clone(&policy),
             nonce_capacity,
             programs_at_once,
-            run: randomness::run()?,
+            run,
             remembered,
-            noted: Noted::default(),
+            noted,
             grants: &standing,
         },
         clock::now(),
     );
+    gate.end_debts_of(&withdrawn, clock::now());
+    for debt in gate.take_lost_debts() {
+        warn!(program = debt.program, source = %debt.call.source, user = debt.call.user_name, "this will never be undone: its program is gone");
+        recorder.record(Event::undo_lost(&debt));
+    }
     let (inputs, judged) = channel();
+    let lists = way.lists()?;
     // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
     let (warden, to_warden) = Warden::begin(warden::Parts {
-        lists: way.lists()?,
+        lists: if dry_run { Box::new(Dry::new(lists)) } else { lists },
         store: BanStore::open(&state_dir)?,
         ban,
         known,
         allow,
         files: BlacklistFiles::new(blacklist),
         gate_keys,
+        recorder: recorder.clone(),
         spread: randomness::spread()?,
         judge: inputs.clone(),
     })?;
     let tallies = Arc::new(Tallies::default());
-    let mut judge = Judge::new(gate, store, wall, to_warden.clone(), Arc::clone(&tallies));
+    let (starter, endings) = starter.unzip();
+    let (reload, mut reloads) = tokio::sync::mpsc::channel(1);
+    let mut judge = Judge::new(judge::Parts {
+        gate,
+        books: Books::new(store, ledger),
+        wall: Wall::new(wall),
+        starter,
+        recorder: recorder.clone(),
+        when_unaudited: audit.when_failing,
+        warden: to_warden.clone(),
+        reload,
+        tallies: Arc::clone(&tallies),
+    });
     judge.follow(&debug, clock::boot());
     let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
-    if let Some(watcher) = watcher {
-        watch_firewall(watcher, inputs.clone())?;
+    watch_firewall(watcher, inputs.clone())?;
+    if let Some(endings) = endings {
+        watch_programs(endings, inputs.clone())?;
     }
     let (answers, operations) = (inputs.clone(), Arc::clone(&tallies));
     let pool = Arc::new(KeyPool::start(&Arc::new(keys), key_threads, move |answer| {
@@ -158,14 +230,31 @@ pub async fn run(settings: Settings) -> Result<()> {
     }
     info!(users = policy.users().count(), actions = policy.actions().count(), threads = key_threads, "ready");
 
-    tokio::select! {
-        name = stop.asked() => info!(signal = name, "stopping: the filter stays attached, and grants end by themselves"),
-        ended = tasks.join_next() => {
-            let reason = ended.map_or_else(|| "nothing to do".into(), |ended| format!("{ended:?}"));
-            error!(reason, "an ingress has ended");
-            bail!("an ingress has ended: {reason}");
+    let (ended, why) = loop {
+        let (by, knock) = tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop(name) => {
+                    info!(signal = name, "stopping: the filter stays attached, and grants end by themselves");
+                    break (Ended::Stopped, name);
+                }
+                Asked::Rotate => {
+                    recorder.rotate();
+                    continue;
+                }
+                Asked::Reload => (By::Signal, None),
+            },
+            Some(knock) = reloads.recv() => (By::Knock, Some(knock)),
+            ended = tasks.join_next() => {
+                let reason = ended.map_or_else(|| "nothing to do".into(), |ended| format!("{ended:?}"));
+                error!(reason, "an ingress has ended");
+                log.close("error");
+                bail!("an ingress has ended: {reason}");
+            }
+        };
+        if may_reload(by, knock, &is_sound, &recorder).await? {
+            break (Ended::ForReload, "reload");
         }
-    }
+    };
     tasks.shutdown().await;
     if let Some(pool) = Arc::into_inner(pool) {
         pool.finish();
@@ -175,9 +264,40 @@ pub async fn run(settings: Settings) -> Result<()> {
         let judge = judge.join();
         // What the judge has said last is heard before.
         to_warden.stop();
-        judge.and(warden.join())
+        let threads = judge.and(warden.join());
+        log.close(why);
+        threads
     };
-    tokio::task::spawn_blocking(threads).await?.map_err(|_| anyhow::anyhow!("a thread has panicked"))
+    tokio::task::spawn_blocking(threads).await?.map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+    Ok(ended)
+}
+
+/// Whether the daemon is to begin anew. A configuration that is not sound changes nothing.
+async fn may_reload(
+    by: By,
+    knock: Option<KnockId>,
+    is_sound: &Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    recorder: &Recorder,
+) -> Result<bool> {
+    let is_sound = Arc::clone(is_sound);
+    let error = tokio::task::spawn_blocking(move || is_sound()).await?.err();
+    match &error {
+        None => info!("the configuration is sound: beginning anew with it"),
+        Some(error) => error!("the configuration is not sound, and the earlier one holds: {error}"),
+    }
+    let may = error.is_none();
+    let result = if may { "done" } else { "failed" };
+    recorder.record(Event::Reload(event::Reload { by, knock, result, error, users: None, actions: None }));
+    Ok(may)
+}
+
+/// Says which programs could not be started, and what to do about it. Everything else works.
+fn tell_unfit(policy: &Policy) {
+    for program in policy.programs() {
+        if let Err(unfit) = survey(program) {
+            warn!(action = program.name, "{unfit}");
+        }
+    }
 }
 
 /// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is
@@ -195,8 +315,22 @@ fn port_status(port: &config::KnockPort) -> admin::Port {
     admin::Port { port: port.port, wire: port.wire.label().to_owned() }
 }
 
+/// Tells the judge what becomes of programs. On a thread of its own, which ends when there is nothing more to tell.
+fn watch_programs(endings: Endings, inputs: Sender<Input>) -> Result<()> {
+    let watch = move || {
+        for news in endings {
+            if inputs.send(Input::Program(news)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("endings".into()).spawn(watch)?;
+    Ok(())
+}
+
 /// Tells the judge when somebody else has changed the table. On a thread of its own, which ends with the process.
-fn watch_firewall(mut watcher: Watcher, inputs: Sender<Input>) -> Result<()> {
+fn watch_firewall(watcher: Option<Watcher>, inputs: Sender<Input>) -> Result<()> {
+    let Some(mut watcher) = watcher else { return Ok(()) };
     let watch = move || loop {
         match watcher.wait() {
             Ok(change) => {
@@ -238,21 +372,5 @@ fn tell_recovery(recovery: Recovery) {
     }
 }
 
-/// The signals that end the daemon.
-struct Stop {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-        }
-    }
-}
+/// Of this daemon.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

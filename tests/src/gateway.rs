@@ -19,7 +19,7 @@ use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::{ActionId, Packet, Payload, UserId};
 
 use crate::netns::{GATE, Namespace, PIN_FOLDER, run, sweep, unique};
-use crate::process::{Process, program};
+use crate::process::{PATIENCE, Process, program, wait_until};
 use crate::scene::{GATEWAY, SEALED_PORT};
 
 /// Everything that one daemon needs. Dropping it takes pins and files away; stop the daemon before.
@@ -37,6 +37,8 @@ pub struct Plan {
     pub ingress: String,
     /// Who may knock: of `alice`, with id 1, and `bob`, with id 2.
     pub users: Vec<&'static str>,
+    /// More lines in `alice`'s table.
+    pub alice: String,
     /// All the rest: ports, firewall, actions, sequences.
     pub rules: String,
 }
@@ -44,11 +46,22 @@ pub struct Plan {
 impl Default for Plan {
     /// Watches [`GATE`], knows everybody, and does what [`RULES`] say.
     fn default() -> Self {
-        Self { ingress: format!("interfaces = [\"{GATE}\"]"), users: vec!["alice", "bob"], rules: RULES.to_owned() }
+        Self {
+            ingress: format!("interfaces = [\"{GATE}\"]"),
+            users: vec!["alice", "bob"],
+            alice: String::new(),
+            rules: RULES.to_owned(),
+        }
     }
 }
 
 impl Plan {
+    /// The default, with more rules.
+    #[must_use]
+    pub fn plus(more: &str) -> Self {
+        Self { rules: format!("{RULES}\n{more}"), ..Self::default() }
+    }
+
     /// The default, with one text of the rules in another's place.
     ///
     /// # Panics
@@ -88,10 +101,10 @@ impl Gateway {
     ///
     /// # Errors
     /// If the disk takes no more.
-    pub fn configure(&self, Plan { ingress, users, rules }: &Plan) -> Result<()> {
+    pub fn configure(&self, Plan { ingress, users, alice, rules }: &Plan) -> Result<()> {
         let user = |name: &&str| {
-            let id = if *name == "alice" { ALICE.0 } else { BOB.0 };
-            format!("[user.{name}]\nid = {id}\nkey = \"{name}.key\"\n\n")
+            let (id, more) = if *name == "alice" { (ALICE.0, alice.as_str()) } else { (BOB.0, "") };
+            format!("[user.{name}]\nid = {id}\nkey = \"{name}.key\"\n{more}\n\n")
         };
         let users: String = users.iter().map(user).collect();
         let (host, pins) = (GATEWAY.v4, self.pins.display());
@@ -180,6 +193,32 @@ impl Gateway {
     /// With what it says if it fails.
     pub fn ctl_json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
         Ok(serde_json::from_str(&self.ctl(&[arguments, &["--json"]].concat())?)?)
+    }
+
+    /// The records of the audit log of one event, oldest first; every event's without a name.
+    ///
+    /// # Errors
+    /// If a line is no JSON.
+    pub fn audited(&self, event: &str) -> Result<Vec<serde_json::Value>> {
+        let text = fs::read_to_string(self.file("audit.jsonl")).unwrap_or_default();
+        // The last line may be under way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let records = whole.lines().map(|line| Ok(serde_json::from_str(line)?));
+        let records: Vec<serde_json::Value> = records.collect::<Result<_>>()?;
+        Ok(records.into_iter().filter(|record| event.is_empty() || record["event"] == event).collect())
+    }
+
+    /// Waits until the audit log has so many records of an event, and gives them.
+    ///
+    /// # Errors
+    /// With what it has if they do not come.
+    pub fn wait_audited(&self, event: &str, count: usize) -> Result<Vec<serde_json::Value>> {
+        let are_there = || self.audited(event).is_ok_and(|records| records.len() >= count);
+        if !wait_until(PATIENCE, are_there) {
+            let all = fs::read_to_string(self.file("audit.jsonl")).unwrap_or_default();
+            anyhow::bail!("no {count} records of {event}:\n{all}");
+        }
+        self.audited(event)
     }
 
     /// How many frames the filter has counted under an outcome, over all CPUs.

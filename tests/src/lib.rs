@@ -19,6 +19,7 @@ pub mod probe;
 pub mod process;
 pub mod raw_bpf;
 pub mod scene;
+pub mod script;
 pub mod service;
 pub mod stage;
 pub mod table_host;

@@ -53,7 +53,7 @@ fn what_comes_from_a_source_is_told_junk_included_and_no_hmac() -> Result<()> {
 
     let datagram = clear(&knock(OPEN))?;
     stage.send_clear(&datagram, source)?;
-    stage.daemon.wait_for("wire=\"clear\"")?;
+    stage.daemon.wait_for("wire=\"clear\" decision")?;
     let (log, hmac) = (stage.daemon.said(), hex(&datagram[12..44]));
     ensure!(!log.contains(&hmac), "the HMAC is nowhere in the log");
     let raw = format!("{}{}{}", hex(&datagram[..12]), ".".repeat(64), hex(&datagram[44..]));

@@ -420,6 +420,9 @@ pub struct Junk {
     /// Datagrams that the daemon has refused and that have no record of their own, by refusal.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<&'static str, u64>,
+    /// Bans that sources earned and that have no record of their own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bans: u64,
     /// In how long.
     pub seconds: u64,
 }

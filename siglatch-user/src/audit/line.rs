@@ -102,7 +102,7 @@ impl Strangers {
     pub fn take(&mut self, now: Boot) -> Option<Junk> {
         let since = self.since.take()?;
         let refused = std::mem::take(&mut self.totals);
-        Some(Junk { filter: BTreeMap::new(), refused, seconds: now.since(since).as_secs() })
+        Some(Junk { filter: BTreeMap::new(), refused, bans: 0, seconds: now.since(since).as_secs() })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The daemon's command line: reads the configuration, and runs it. Never decides about a knock.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use siglatch_user::config::{Diagnostics, Given, Ingress, Settings, Xdp};
@@ -10,13 +11,15 @@ use siglatch_user::ctl::{
     Failure,
     load::{is_coloured, load},
 };
-use siglatch_user::{daemon, edge};
+use siglatch_user::daemon::{self, Ended, Orders};
+use siglatch_user::edge::{self, action::Starter, itself};
 use tracing_subscriber::EnvFilter;
 
 /// Opens a closed host to the people it knows, and shows everyone else nothing.
 ///
-/// Loads the XDP program, judges knocks, and opens services for those who may. Ends on SIGTERM; the filter then stays
-/// attached, and grants end by themselves.
+/// Loads the XDP program, judges knocks, and does for those who may what the configuration says. Ends on SIGTERM; the
+/// filter then stays attached, and grants end by themselves. Reads the configuration again on SIGHUP, and begins a new file
+/// of the audit log on SIGUSR1.
 #[derive(Debug, Parser)]
 #[command(version, after_help = HELP)]
 struct Options {
@@ -32,6 +35,9 @@ struct Options {
     /// Tell single frames in the log, up to a hundred a second, instead of what the configuration says
     #[arg(long, value_name = "WHICH")]
     diagnostics: Option<Told>,
+    /// Judge knocks and tell what would be done, and do nothing: close and open no service, start no program, ban nobody
+    #[arg(long, conflicts_with_all = ["check", "detach"])]
+    dry_run: bool,
     /// Only say what is wrong with the configuration
     #[arg(long)]
     check: bool,
@@ -67,6 +73,7 @@ const HELP: &str = "Examples:
   siglatch-user --iface eth0
   siglatch-user --config ./siglatch.toml --check
   siglatch-user --ingress socket
+  siglatch-user --dry-run --log debug
   siglatch-user --detach
 
 Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
@@ -75,28 +82,39 @@ fn main() -> ExitCode {
     if let Some(code) = edge::action::keep_if_asked() {
         return code;
     }
+    itself::take_name();
     let options = Options::parse();
     let given = Given::by_machine(!options.interfaces.is_empty());
     if options.check {
         return check(PROGRAM, &options.config, &given, Shape::Pictures);
     }
-    match run(&options, &given) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&options, given) {
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::ForReload) => Failure::from(itself::begin_anew()).tell(PROGRAM),
         Err(failure) => failure.tell(PROGRAM),
     }
 }
 
-fn run(options: &Options, given: &Given) -> Result<(), Failure> {
+fn run(options: &Options, given: Given) -> Result<Ended, Failure> {
     start_log(&options.log)?;
-    let loaded = load(&options.config, given)?;
+    let loaded = load(&options.config, &given)?;
     if options.detach {
-        return detach(&loaded.settings).map_err(Failure::Failed);
+        return detach(&loaded.settings).map(|()| Ended::Stopped).map_err(Failure::Failed);
     }
     loaded.tell_warnings();
     let mut settings = loaded.settings;
     settings.ingress = ingress(settings.ingress, options);
+    // Before there is a thread.
+    let programs = settings.policy.programs();
+    let starter = match options.dry_run || programs.is_empty() {
+        true => None,
+        false => Some(Starter::begin(Path::new(itself::EXECUTABLE), programs)?),
+    };
+    let config = options.config.clone();
+    let is_sound = move || load(&config, &given).map(drop).map_err(|failure| failure.to_string());
+    let orders = Orders { dry_run: options.dry_run, starter, is_sound: Arc::new(is_sound) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(settings)).map_err(Failure::Failed)
+    runtime.block_on(daemon::run(settings, orders)).map_err(Failure::Failed)
 }
 
 /// What the command line says goes before what the configuration says.

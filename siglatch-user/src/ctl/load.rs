@@ -1,5 +1,6 @@
 //! Reads the configuration from the disk, for every command and for the daemon. Never changes it.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -86,6 +87,16 @@ impl Failure {
                 eprintln!("{program}: {}", with_causes(error.as_ref()));
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// For a log: one finding or cause after the other, without pictures.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsound(report) => f.write_str(report.lines().trim_end()),
+            Self::Failed(error) => f.write_str(&with_causes(error.as_ref())),
         }
     }
 }

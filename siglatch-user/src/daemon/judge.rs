@@ -1,29 +1,39 @@
-//! The thread that owns gate, nonce store and firewall: it alone admits, and it does what was decided, in order.
-//! Never waits for a key operation or a stranger.
+//! The thread that owns the gate and everything that it decides about: it alone admits, and it does what was decided, in
+//! order. Never waits for a key operation, a program, the audit log or a stranger.
 
 mod debug;
+mod deeds;
+mod programs;
+mod tally;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
+use tokio::sync::mpsc::Sender;
 use tracing::{debug, error, info, warn};
 
-use super::owed::{Due, Owed};
+use super::books::Books;
 use super::report::Tallies;
 use super::turns::Turns;
-use super::warden::{Event, ToWarden};
+use super::wall::{Repair, Wall};
+use super::warden::{self, ToWarden};
 use crate::admin::DebugState;
 use crate::admin::protocol::Problem;
-use crate::causes::with_causes;
+use crate::audit::{self, Event};
+use crate::config::WhenFailing;
+use crate::edge::action::{News, Starter};
+use crate::edge::audit::Recorder;
 use crate::edge::clock;
-use crate::edge::firewall::{Change, Firewall, FirewallError, Found};
+use crate::edge::firewall::Change;
 use crate::edge::key_pool::Answer;
-use crate::edge::nonce_store::{NonceStore, NonceStoreError};
-use crate::gate::{Effect, Gate, Grant, Nonce, Outcome, Refusal, Verdict};
+use crate::gate::{Admission, Gate, Job, JobId, KnockId, Outcome, Refusal, Verdict};
 use crate::spotlight::Spotlight;
+use tally::Tally;
+
 pub(super) use debug::DebugWish;
 
 /// What the judge is told.
@@ -31,6 +41,8 @@ pub(super) use debug::DebugWish;
 pub(super) enum Input {
     /// The private key has spoken.
     Answer(Box<Answer>),
+    /// A program has begun or ended.
+    Program(News),
     /// Somebody else has changed the table.
     FirewallChanged(Change),
     /// The warden asks which of these sources hold a grant.
@@ -51,46 +63,57 @@ pub(super) enum Input {
     Stop,
 }
 
-/// Gate, disk and firewall, in one hand.
+/// What the judge begins with.
+pub(super) struct Parts {
+    pub(super) gate: Gate,
+    pub(super) books: Books,
+    pub(super) wall: Wall,
+    /// What starts programs; nothing if none are configured.
+    pub(super) starter: Option<Starter>,
+    pub(super) recorder: Recorder,
+    /// What becomes of knocks while the audit log cannot be written.
+    pub(super) when_unaudited: WhenFailing,
+    pub(super) warden: ToWarden,
+    /// Where a knock's wish for another configuration goes.
+    pub(super) reload: Sender<KnockId>,
+    pub(super) tallies: Arc<Tallies>,
+}
+
+/// The gate and everything that it decides about, in one hand.
 pub(super) struct Judge {
     turns: Turns<Box<Answer>>,
     gate: Gate,
-    store: NonceStore,
-    firewall: Firewall,
+    books: Books,
+    /// Whether the books could not be written lately.
+    books_fail: bool,
+    wall: Wall,
+    starter: Option<Starter>,
+    running: BTreeMap<JobId, Box<Job>>,
+    recorder: Recorder,
+    when_unaudited: WhenFailing,
     warden: ToWarden,
+    reload: Sender<KnockId>,
     tallies: Arc<Tallies>,
-    /// When the firewall is to be brought in line with the gate, if it is not.
-    repair: Option<Boot>,
-    /// What the store must have before the next nonce.
-    owed: Owed,
     tally: Tally,
     spotlight: Spotlight,
 }
 
-/// Refusals since the last line in the log.
-#[derive(Default)]
-struct Tally {
-    counts: [u64; Refusal::ALL.len()],
-    due: Option<Boot>,
-}
-
 impl Judge {
-    pub(super) fn new(
-        gate: Gate,
-        store: NonceStore,
-        firewall: Firewall,
-        warden: ToWarden,
-        tallies: Arc<Tallies>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { gate, books, wall, starter, recorder, when_unaudited, warden, reload, tallies } = parts;
         Self {
             turns: Turns::new(),
             gate,
-            store,
-            firewall,
+            books,
+            books_fail: false,
+            wall,
+            starter,
+            running: BTreeMap::new(),
+            recorder,
+            when_unaudited,
             warden,
+            reload,
             tallies,
-            repair: None,
-            owed: Owed::default(),
             tally: Tally::default(),
             spotlight: Spotlight::new(),
         }
@@ -98,12 +121,15 @@ impl Judge {
 
     /// Judges until told to stop.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) {
+        // What is due since the last run.
+        self.carry_out();
         loop {
             self.tallies.set_grants(self.gate.grants());
             let first = match self.wait() {
                 Some(span) => inputs.recv_timeout(span),
                 None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.heed_the_log();
             match first {
                 Ok(first) => {
                     let rest = inputs.try_iter().take(BATCH - 1);
@@ -118,18 +144,17 @@ impl Judge {
             self.keep_time();
         }
         self.carry_out();
-        self.tally.tell();
-        if let Err(error) = self.store.close() {
+        self.end_programs(inputs);
+        self.tally.close(clock::boot(), &self.recorder);
+        if let Err(error) = self.books.close() {
             error!(%error, "the nonce store was not closed");
         }
     }
 
     /// How long nothing is due.
     fn wait(&self) -> Option<Duration> {
-        let due = [self.gate.next_timeout(), self.repair, self.tally.due, self.spotlight.next_expiry()]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let due = [self.gate.next_timeout(), self.wall.next_repair(), self.tally.due(), self.spotlight.next_expiry()];
+        let due = due.into_iter().flatten().min()?;
         Some(due.since(clock::boot()))
     }
 
@@ -142,9 +167,10 @@ impl Judge {
                     self.judge(*answer);
                 }
             }
+            Input::Program(news) => self.hear(news),
             Input::FirewallChanged(change) => {
                 debug!(?change, "somebody else has changed the firewall");
-                self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
+                self.wall.look_soon();
             }
             Input::WhoHoldsGrants { mut sources, reply } => {
                 let now = clock::boot();
@@ -169,144 +195,87 @@ impl Judge {
         let verdict = self.gate.judge(answer.opened, source, now);
         self.show(&answer, &verdict, now.boot);
         if verdict.vouches_for_source() {
-            self.warden.tell(Event::Authentic(source));
+            self.warden.tell(warden::Event::Authentic(source));
         } else if let Verdict::Refuse(Refusal::Unauthentic, _) = verdict {
             let holds_grant = self.gate.holds_grant(source, now.boot);
-            self.warden.tell(Event::Unauthentic { source, holds_grant });
+            self.warden.tell(warden::Event::Unauthentic { source, holds_grant });
         }
-        match verdict {
+        self.tell(&verdict, source, micros, now.boot);
+    }
+
+    /// Counts a verdict, and tells it in log and audit log.
+    fn tell(&mut self, verdict: &Verdict, source: Address, micros: u128, now: Boot) {
+        let knock = match verdict {
             Verdict::Admit(admission) => {
                 self.tallies.admitted();
-                let knock = admission.knock;
-                let (user, action) = (self.gate.user_name(knock.user), self.gate.action_name(knock.action));
-                match admission.outcome {
-                    Outcome::Done => debug!(%source, user, action, micros, "knock admitted"),
-                    Outcome::Step { taken, of } => info!(%source, user, action, taken, of, "step taken"),
-                }
+                Some(admission.knock)
             }
             Verdict::Refuse(refusal, knock) => {
-                self.tallies.refused(refusal);
-                self.tally.count(refusal, now.boot);
-                let user = knock.map_or("", |knock| self.gate.user_name(knock.user));
+                self.tallies.refused(*refusal);
+                *knock
+            }
+        };
+        let user = knock.map_or("", |knock| self.gate.user_name(knock.user));
+        let action = knock.map_or("", |knock| self.gate.action_name(knock.action));
+        match verdict {
+            Verdict::Admit(Admission { outcome: Outcome::Done, .. }) => {
+                debug!(%source, user, action, micros, "knock admitted");
+            }
+            Verdict::Admit(Admission { outcome: Outcome::Step { taken, of }, .. }) => {
+                debug!(%source, user, action, taken, of, micros, "step taken");
+            }
+            Verdict::Refuse(refusal, _) => {
                 debug!(%source, user, reason = refusal.label(), micros, "knock refused");
             }
         }
+        let event = Event::knock(verdict, source, user, action);
+        self.tally.tell(verdict, event, now, &self.recorder);
     }
 
-    /// Does what the gate decided: nonces are kept before anything opens, and nothing opens for those that cannot be.
-    ///
-    /// A knock whose nonce was not kept is known to the gate all the same, so that no copy is admitted in its place. After
-    /// a restart it is not; but nothing came of it, so that it can be admitted then, once.
-    fn carry_out(&mut self) {
-        let effects = self.gate.take_effects();
-        if effects.is_empty() {
-            return;
-        }
-        let (mut nonces, mut grants) = (Vec::new(), Vec::new());
-        for effect in effects {
-            match effect {
-                Effect::Lease(until) => self.owed.lease(until),
-                Effect::Forget(floor) => self.owed.forget(floor),
-                Effect::Remember(nonce) => nonces.push(nonce),
-                Effect::Open(opened) => grants.extend(opened.grants),
-                Effect::Note(_) | Effect::Close(_) | Effect::Run(_) | Effect::Builtin(..) | Effect::Pretend(..) => {}
-            }
-        }
-        match self.keep(&nonces) {
-            Ok(()) => self.open(&grants),
-            Err(error) => {
-                self.gate.withdraw();
-                let (knocks, grants) = (nonces.len(), grants.len());
-                error!(%error, knocks, grants, "knocks cannot be remembered, so nothing was opened for them");
-            }
+    /// While the audit log cannot be written, knocks are refused, if that is what the operator wants.
+    fn heed_the_log(&mut self) {
+        if self.when_unaudited == WhenFailing::Refuse {
+            self.gate.set_unaudited(self.recorder.is_failing());
         }
     }
 
-    /// Writes what is owed, then the nonces. Those of a generation that has just ended come into the file of the next:
-    /// they are kept for longer than they must be.
-    fn keep(&mut self, nonces: &[Nonce]) -> Result<(), NonceStoreError> {
-        while let Some(due) = self.owed.next() {
-            match due {
-                Due::Lease(until) => self.store.lease(until)?,
-                Due::Forget(floor, lease) => self.store.forget(floor, lease)?,
-            }
-            self.owed.written(due);
-        }
-        if nonces.is_empty() {
-            return Ok(());
-        }
-        self.store.remember(nonces)
-    }
-
-    fn open(&mut self, grants: &[Grant]) {
-        if grants.is_empty() {
-            return;
-        }
-        for source in grants.chunk_by(|a, b| a.key.source == b.key.source).filter_map(|grants| grants.first()) {
-            self.warden.tell(Event::Granted(source.key.source));
-        }
-        match self.firewall.write(grants, clock::boot()) {
-            Ok(()) => {
-                for Grant { key, ttl, label } in grants {
-                    info!(source = %key.source, service = %key.service, by = label, seconds = ttl.as_secs(), "grant opened");
-                }
-            }
-            Err(error) => self.retry_later(&error),
-        }
-    }
-
-    /// Repairs the firewall, forgets what is over and writes the tally, each when it is due.
+    /// Does what is due: the gate's timeouts, the firewall's repair, the tally, the end of debugging.
     fn keep_time(&mut self) {
         let now = clock::now();
         if self.gate.next_timeout().is_some_and(|due| due <= now.boot) {
             self.gate.handle_timeout(now);
             self.carry_out();
         }
-        if self.repair.is_some_and(|due| due <= now.boot) {
-            self.repair = None;
-            match self.firewall.restore(&self.gate.live_grants(now.boot), now.boot) {
-                Ok(restored) if restored.skeleton == Found::Whole && restored.grants == 0 => {}
-                Ok(restored) => {
-                    warn!(table = ?restored.skeleton, grants = restored.grants, "the firewall was put back")
-                }
-                Err(error) => self.retry_later(&error),
-            }
+        if self.wall.next_repair().is_some_and(|due| due <= now.boot) {
+            self.repair(now.boot);
         }
         if self.spotlight.next_expiry().is_some() {
             self.end_debugging(now.boot);
         }
-        if self.tally.due.is_some_and(|due| due <= now.boot) {
-            self.tally.tell();
+        if self.tally.due().is_some_and(|due| due <= now.boot) {
+            self.tally.close(clock::boot(), &self.recorder);
         }
     }
 
-    fn retry_later(&mut self, error: &FirewallError) {
-        error!(error = with_causes(error), "the firewall is not as it should be: trying again");
-        self.repair = Some(clock::boot().after(RETRY));
-    }
-}
-
-impl Tally {
-    fn count(&mut self, refusal: Refusal, now: Boot) {
-        let counts = Refusal::ALL.iter().zip(&mut self.counts);
-        counts.filter(|(of, _)| **of == refusal).for_each(|(_, count)| *count += 1);
-        self.due.get_or_insert_with(|| now.after(TALLY));
-    }
-
-    /// One line, however many there were.
-    fn tell(&mut self) {
-        let counts = Refusal::ALL.iter().zip(&self.counts).filter(|(_, count)| **count > 0);
-        let reasons: Vec<_> = counts.map(|(refusal, count)| format!("{}={count}", refusal.label())).collect();
-        if !reasons.is_empty() {
-            info!(reasons = reasons.join(" "), "knocks refused");
-        }
-        *self = Self::default();
+    fn repair(&mut self, now: Boot) {
+        let told = match self.wall.repair(&self.gate.live_grants(now), now) {
+            Repair::Whole | Repair::Failed { is_new: false, .. } => return,
+            Repair::Works => {
+                info!("the firewall is as it should be again");
+                audit::event::Firewall { state: "repaired", grants: None, found: None, error: None }
+            }
+            Repair::PutBack(restored) => {
+                warn!(table = ?restored.skeleton, grants = restored.grants, "the firewall was put back");
+                let found = Some(format!("{:?}", restored.skeleton).to_lowercase());
+                audit::event::Firewall { state: "repaired", grants: Some(restored.grants as u64), found, error: None }
+            }
+            Repair::Failed { error, is_new: true } => {
+                audit::event::Firewall { state: "failing", grants: None, found: None, error: Some(error) }
+            }
+        };
+        self.recorder.record(Event::Firewall(told));
     }
 }
 
 /// Answers judged before their effects are carried out together.
 const BATCH: usize = 64;
-/// A change of the firewall by others rarely comes alone.
-const SETTLE: Duration = Duration::from_millis(20);
-const RETRY: Duration = Duration::from_millis(250);
-const TALLY: Duration = Duration::from_secs(60);

@@ -21,9 +21,11 @@ use tracing::{debug, info, warn};
 
 use super::judge::Input;
 use super::report::Report;
-use crate::bans::{Bans, Deadline, Effect, KnownChange, KnownOrigins, Sentence, Urgency};
+use crate::audit;
+use crate::bans::{Bans, Change, Deadline, Effect, KnownChange, KnownOrigins, Sentence, Urgency};
 use crate::config::{BanRule, KnownRule};
 use crate::edge::admin::Asked;
+use crate::edge::audit::Recorder;
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::clock;
@@ -48,6 +50,8 @@ pub(super) enum Event {
     Granted(Address),
     /// An operator asks something.
     Asked(Box<Asked>),
+    /// A knock wants the status told in the log.
+    TellStatus,
     /// Finish.
     Stop,
 }
@@ -68,6 +72,7 @@ pub(super) struct Parts {
     pub(super) allow: Vec<Network>,
     pub(super) files: BlacklistFiles,
     pub(super) gate_keys: GateKeys,
+    pub(super) recorder: Recorder,
     /// A secret that spreads sources over tables.
     pub(super) spread: Key,
     /// Who knows who holds grants.
@@ -89,6 +94,7 @@ pub(super) struct Warden {
     /// Frames over the rate that are a flood; 0 if none are.
     flood: u64,
     judge: Sender<Input>,
+    recorder: Recorder,
     counted: Counters,
     of_minute: Samples,
     of_flood_span: Samples,
@@ -136,7 +142,7 @@ impl Warden {
     /// If store or lists cannot be read.
     pub(super) fn begin(parts: Parts) -> Result<(Self, ToWarden)> {
         let now = clock::now();
-        let Parts { lists, store, ban, known, allow, files, gate_keys, spread, judge } = parts;
+        let Parts { lists, store, ban, known, allow, files, gate_keys, recorder, spread, judge } = parts;
         let (sender, events) = sync_channel(EVENTS);
         let unheard = Arc::new(AtomicU64::new(0));
         let to_warden = ToWarden { events: sender, unheard: Arc::clone(&unheard) };
@@ -158,6 +164,7 @@ impl Warden {
             files,
             gate_keys,
             judge,
+            recorder,
             events,
             unheard,
         };
@@ -214,7 +221,7 @@ impl Warden {
         let changes = self.bans.begin(self.lists.bans()?, survived, now);
         self.carry_out(now);
         for change in changes {
-            self.news.changed_by_hand(change, now.boot);
+            self.tell_by_hand(change, now);
         }
         let files = self.files.look();
         let turn = self.bans.set_listed(self.files.listed(), now);
@@ -262,6 +269,7 @@ impl Warden {
             }
             Event::Granted(source) => self.acquit(source, now),
             Event::Asked(asked) => self.answer(*asked, report),
+            Event::TellStatus => self.tell_status(report, now),
             Event::Stop => return false,
         }
         true
@@ -269,15 +277,23 @@ impl Warden {
 
     fn punish(&mut self, sentence: Option<Sentence>, now: Now) {
         self.carry_out(now);
-        if let Some(sentence) = sentence {
-            self.news.banned(&sentence);
+        if let Some(sentence) = sentence
+            && self.news.banned(&sentence)
+        {
+            self.recorder.record(audit::Event::sentenced(&sentence));
         }
+    }
+
+    fn tell_by_hand(&mut self, change: Change, now: Now) {
+        self.recorder.record(audit::Event::changed_by_hand(&change, now.boot));
+        self.news.changed_by_hand(change, now.boot);
     }
 
     fn acquit(&mut self, source: Address, now: Now) {
         let is_lifted = self.bans.authentic(source, now);
         self.carry_out(now);
         if is_lifted {
+            self.recorder.record(audit::Event::cleared(Network::of(source)));
             info!(%source, "ban lifted: an authentic knock came from there");
         }
     }
@@ -390,7 +406,7 @@ impl Warden {
                 let changes = self.bans.reconcile(found, now);
                 self.carry_out(now);
                 for change in changes {
-                    self.news.changed_by_hand(change, now.boot);
+                    self.tell_by_hand(change, now);
                 }
             }
             Err(error) => self.news.list_failed(&error),
@@ -440,6 +456,7 @@ impl Warden {
         let shares = self.of_minute.since(offenders);
         let turned_away = self.bans.take_turned_away();
         let unheard = self.unheard.swap(0, Ordering::Relaxed);
+        self.record_minute(&refused, self.news.untold_bans());
         self.news.tell_minute(&Totals { refused, shares: &shares, turned_away, unheard });
         // Somebody may have changed these by hand, too.
         match self.lists.known() {
@@ -449,6 +466,18 @@ impl Warden {
                 self.change_known(&changes);
             }
             Err(error) => self.news.list_failed(&error),
+        }
+    }
+
+    fn record_minute(&self, refused: &Counters, bans: u64) {
+        let refused = Outcome::ALL
+            .into_iter()
+            .filter(|of| of.is_refused() && refused.of(*of) > 0)
+            .map(|of| (of.label(), refused.of(of)));
+        let filter: BTreeMap<_, _> = refused.collect();
+        if !filter.is_empty() || bans > 0 {
+            let (refused, seconds) = (BTreeMap::new(), MINUTE.as_secs());
+            self.recorder.record(audit::Event::Junk(audit::event::Junk { filter, refused, bans, seconds }));
         }
     }
 

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod files;
 pub mod firewall;
 pub mod instance;
+pub mod itself;
 pub mod key_pool;
 pub mod lanes;
 pub mod ledger;

@@ -65,7 +65,12 @@ pub(crate) fn every() -> Vec<Event> {
         }),
         Event::Debug(Debug { state: "on", users: vec!["alice".to_owned()], sources: vec![], seconds: Some(600) }),
         Event::Starter { state: "restarted", error: None },
-        Event::Junk(Junk { filter: [("over_rate", 9)].into(), refused: [("unauthentic", 70)].into(), seconds: 60 }),
+        Event::Junk(Junk {
+            filter: [("over_rate", 9)].into(),
+            refused: [("unauthentic", 70)].into(),
+            bans: 2,
+            seconds: 60,
+        }),
         Event::Lost(Lost { records: 12, admitted: 1, since_boot: 5, until_boot: 9 }),
         Event::Rotated(Rotated {
             why: "size",

@@ -9,6 +9,7 @@ use tracing::info;
 use super::{ANSWER, Warden};
 use crate::admin::protocol::{Code, Problem, Reply, Request};
 use crate::admin::{BanOrder, BanPage, Banned, Lifted, network_text};
+use crate::audit;
 use crate::bans::{Full, NotLifted};
 use crate::causes::with_causes;
 use crate::daemon::judge::{DebugWish, Input};
@@ -37,7 +38,32 @@ impl Warden {
             Request::DebugOff(target) => self.debug(DebugWish::Off(target.clone())),
         };
         self.carry_out(now);
+        self.record_order(&asked, answer.as_ref().err());
         asked.answer(answer);
+    }
+
+    /// Writes into the log how the daemon is, because a knock has asked for it.
+    pub(super) fn tell_status(&mut self, report: &mut Report, now: Now) {
+        match report.status(&*self.lists, self.holding(), now.boot) {
+            Ok(status) => {
+                let text = serde_json::to_string(&status).unwrap_or_default();
+                info!(status = text, "status");
+            }
+            Err(error) => self.news.list_failed(&error),
+        }
+    }
+
+    /// Keeps what an operator has had done, and who that was.
+    fn record_order(&self, asked: &Asked, problem: Option<&Problem>) {
+        if asked.request.is_order() {
+            self.recorder.record(audit::Event::Admin(audit::event::Admin {
+                request: asked.request.to_line().trim_end().to_owned(),
+                peer_uid: asked.peer.uid,
+                peer_pid: asked.peer.pid.and_then(|pid| u32::try_from(pid).ok()),
+                result: if problem.is_none() { "done" } else { "failed" },
+                error: problem.map(ToString::to_string),
+            }));
+        }
     }
 
     fn holding(&self) -> Holding {
@@ -67,6 +93,7 @@ impl Warden {
         let network = network_text(order.network);
         let seconds = order.seconds.map_or_else(|| "for good".to_owned(), |seconds| seconds.to_string());
         info!(%network, seconds, comment = order.comment.as_str(), "banned by the operator");
+        self.recorder.record(audit::Event::banned(&banned));
         Ok(banned)
     }
 
@@ -77,6 +104,7 @@ impl Warden {
         }
         lifted.note = joined([lifted.note.take(), self.is_owed_to_the_disk(), None]);
         info!(network = network_text(network), "ban lifted by the operator");
+        self.recorder.record(audit::Event::lifted(&lifted));
         Ok(lifted)
     }
 

@@ -19,18 +19,29 @@ pub(super) struct News {
     left: u32,
     /// What was not told.
     untold: u64,
+    /// Bans among it.
+    untold_bans: u64,
 }
 
 impl News {
     pub(super) const fn new() -> Self {
-        Self { left: LINES, untold: 0 }
+        Self { left: LINES, untold: 0, untold_bans: 0 }
     }
 
-    pub(super) fn banned(&mut self, sentence: &Sentence) {
-        if self.may_tell() {
+    /// Tells a ban that was earned, and says whether there was room for it: whoever forges sources can earn many.
+    pub(super) fn banned(&mut self, sentence: &Sentence) -> bool {
+        let may = self.may_tell();
+        if may {
             let Sentence { source, reason, step, span } = sentence;
             info!(%source, reason = reason.label(), step, seconds = span.as_secs(), "banned");
         }
+        self.untold_bans += u64::from(!may);
+        may
+    }
+
+    /// Bans that were earned this minute and not told.
+    pub(super) const fn untold_bans(&self) -> u64 {
+        self.untold_bans
     }
 
     pub(super) fn changed_by_hand(&mut self, Change { network, kind }: Change, now: Boot) {

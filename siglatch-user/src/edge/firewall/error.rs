@@ -120,6 +120,12 @@ pub enum FirewallError {
 }
 
 impl FirewallError {
+    /// The grants that did not get in, if all others did.
+    #[must_use]
+    pub fn not_written(&self) -> Option<&[GrantKey]> {
+        if let Self::NotWritten { failed, .. } = self { Some(failed) } else { None }
+    }
+
     /// Names the kernel's answer: `doing` completes the sentence "cannot …".
     pub(super) fn kernel(doing: impl Into<String>, source: io::Error) -> Self {
         let doing = doing.into();

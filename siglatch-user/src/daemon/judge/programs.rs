@@ -1,0 +1,103 @@
+//! Programs: handed to the starter, and told to the gate, the log and the audit log when they end. Never starts one itself.
+
+use std::sync::mpsc::Receiver;
+
+use tracing::{error, info, warn};
+
+use super::{Input, Judge};
+use crate::audit::Event;
+use crate::edge::action::News;
+use crate::edge::clock;
+use crate::gate::{Ending, How, Job, JobId, NotStarted};
+use crate::policy::ProgramId;
+
+impl Judge {
+    /// Has a program started. If it cannot be, the gate hears of it as of one that has ended.
+    pub(super) fn start(&mut self, job: Box<Job>) {
+        let id = job.id;
+        let handed_over = self.starter.as_ref().ok_or(NotStarted::NoStarter).and_then(|starter| starter.run(&job));
+        self.running.insert(id, job);
+        if let Err(why) = handed_over {
+            self.end(id, &Ending::not_started(why));
+        }
+    }
+
+    /// Hears what has become of programs.
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Started(id) => {
+                if let Some(job) = self.running.get(&id) {
+                    let program = self.program_name(job.program);
+                    info!(knock = %job.call.knock, job = id.0, program, source = %job.call.source, "program started");
+                    self.recorder.record(Event::exec_started(job, &program));
+                }
+            }
+            News::Ended(id, ending) => self.end(id, &ending),
+            News::Restarted => {
+                warn!("what starts programs had gone, and is back; what ran was ended");
+                self.recorder.record(Event::Starter { state: "restarted", error: None });
+            }
+            News::Gone(error) => {
+                error!(error, "what starts programs is gone: no action with `exec` works until it is back");
+                self.recorder.record(Event::Starter { state: "gone", error: Some(error) });
+            }
+        }
+    }
+
+    /// The daemon stops: ends what runs, and hears of it for a while. What was undone by then is done; what was not is still
+    /// owed to the next daemon.
+    pub(super) fn end_programs(&mut self, inputs: &Receiver<Input>) {
+        let Some(starter) = &self.starter else { return };
+        starter.stop();
+        let deadline = clock::boot().after(PATIENCE);
+        while !self.running.is_empty() {
+            match inputs.recv_timeout(deadline.since(clock::boot())) {
+                Ok(Input::Program(News::Ended(id, ending))) => self.end(id, &ending),
+                Ok(_) => {}
+                Err(_) => {
+                    warn!(programs = self.running.len(), "programs were still running when the daemon ended");
+                    break;
+                }
+            }
+        }
+        self.carry_out();
+    }
+
+    pub(super) fn program_name(&self, id: ProgramId) -> String {
+        self.gate.policy().program(id).map_or_else(|| "?".to_owned(), |program| program.name.clone())
+    }
+
+    fn end(&mut self, id: JobId, ending: &Ending) {
+        self.tell_end(id, ending);
+        self.gate.finished(id, ending, clock::now());
+    }
+
+    fn tell_end(&mut self, id: JobId, ending: &Ending) {
+        let Some(job) = self.running.remove(&id) else { return };
+        let program = self.program_name(job.program);
+        let (knock, source, user) = (job.call.knock, job.call.source, &job.call.user_name);
+        let (millis, written) = (ending.took.as_millis(), ending.written);
+        match ending.how {
+            How::Exited(0) => info!(%knock, job = id.0, program, %source, user, millis, written, "program done"),
+            How::Exited(code) => {
+                warn!(%knock, job = id.0, program, %source, user, code, millis, written, "program failed");
+            }
+            How::Killed(signal) => {
+                warn!(%knock, job = id.0, program, %source, user, signal, millis, written, "program killed by a signal");
+            }
+            How::Bounded(bound) => {
+                let bound = bound.label();
+                warn!(%knock, job = id.0, program, %source, user, bound, millis, written, "program ended at a bound");
+            }
+            How::NotStarted(why) => {
+                let reason = why.label();
+                error!(%knock, job = id.0, program, %source, user, reason, "program not started; siglatchctl check says how to mend it");
+            }
+            How::Lost => warn!(%knock, job = id.0, program, %source, user, "nobody knows how a program ended"),
+        }
+        self.recorder.record(Event::exec_ended(&job, &program, ending));
+    }
+}
+
+/// A little longer than programs have between TERM and KILL.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(4);

@@ -1,0 +1,115 @@
+//! The firewall in the judge's hand: what it did not take is owed to it, and tried again. Never decides who is let in.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use siglatch_common::units::Boot;
+use tracing::error;
+
+use crate::causes::with_causes;
+use crate::edge::clock;
+use crate::edge::firewall::{Firewall, FirewallError, Found, Restored};
+use crate::gate::{Grant, GrantKey};
+
+/// The firewall, and what it still owes.
+pub(super) struct Wall {
+    firewall: Firewall,
+    /// When it is to be brought in line with the gate, if it is not.
+    repair: Option<Boot>,
+    /// Grants that ended, and still stand there.
+    closing: BTreeSet<GrantKey>,
+    /// How long after a failure it is tried again; nothing while all is well.
+    pause: Option<Duration>,
+}
+
+/// What came of a repair.
+#[derive(Debug)]
+pub(super) enum Repair {
+    /// Nothing was amiss.
+    Whole,
+    /// It works again, after it had failed.
+    Works,
+    /// Something was put back that somebody had taken away.
+    PutBack(Restored),
+    /// It failed, and is tried again; whether it worked before.
+    Failed { error: String, is_new: bool },
+}
+
+impl Wall {
+    pub(super) const fn new(firewall: Firewall) -> Self {
+        Self { firewall, repair: None, closing: BTreeSet::new(), pause: None }
+    }
+
+    /// Opens or extends grants. What the firewall does not take is tried again; it is named here, with the reason.
+    pub(super) fn open(&mut self, grants: &[Grant], now: Boot) -> Option<(Vec<GrantKey>, String)> {
+        for grant in grants {
+            self.closing.remove(&grant.key);
+        }
+        let error = self.firewall.write(grants, now).err()?;
+        let text = self.retry_later(&error);
+        let failed = match error.not_written() {
+            Some(failed) => failed.to_vec(),
+            None => grants.iter().map(|grant| grant.key).collect(),
+        };
+        Some((failed, text))
+    }
+
+    /// Ends grants. What the firewall does not take is tried again.
+    pub(super) fn close(&mut self, grants: &[Grant]) -> Option<String> {
+        let keys: Vec<_> = grants.iter().map(|grant| grant.key).collect();
+        let error = self.firewall.revoke(&keys).err()?;
+        self.closing.extend(keys);
+        Some(self.retry_later(&error))
+    }
+
+    /// Somebody else has changed it: looks after it soon, since a change rarely comes alone.
+    pub(super) fn look_soon(&mut self) {
+        self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
+    }
+
+    /// When [`Wall::repair`] has something to do.
+    pub(super) const fn next_repair(&self) -> Option<Boot> {
+        self.repair
+    }
+
+    /// Brings the firewall in line with the grants that hold.
+    pub(super) fn repair(&mut self, live: &[Grant], now: Boot) -> Repair {
+        self.repair = None;
+        let was_failing = self.pause.is_some();
+        match self.bring_in_line(live, now) {
+            Ok(restored) => {
+                self.pause = None;
+                match restored {
+                    Restored { skeleton: Found::Whole, grants: 0 } if was_failing => Repair::Works,
+                    Restored { skeleton: Found::Whole, grants: 0 } => Repair::Whole,
+                    restored => Repair::PutBack(restored),
+                }
+            }
+            Err(error) => Repair::Failed { error: self.retry_later(&error), is_new: !was_failing },
+        }
+    }
+
+    fn bring_in_line(&mut self, live: &[Grant], now: Boot) -> Result<Restored, FirewallError> {
+        let restored = self.firewall.restore(live, now)?;
+        if !self.closing.is_empty() {
+            self.firewall.revoke(&self.closing.iter().copied().collect::<Vec<_>>())?;
+            self.closing.clear();
+        }
+        Ok(restored)
+    }
+
+    fn retry_later(&mut self, error: &FirewallError) -> String {
+        let text = with_causes(error);
+        error!(error = text, "the firewall is not as it should be: trying again");
+        let pause = self.pause.map_or(RETRY, |pause| (2 * pause).min(LONGEST));
+        self.pause = Some(pause);
+        self.repair = Some(clock::boot().after(pause));
+        text
+    }
+}
+
+/// A change of the firewall by others rarely comes alone.
+const SETTLE: Duration = Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(250);
+/// Each failure doubles the pause, up to this.
+const LONGEST: Duration = Duration::from_secs(8);
