@@ -19,6 +19,8 @@ pub(super) struct Debts {
     owed: BTreeMap<DebtId, Owed>,
     /// Those that a knock can move.
     by_kind: BTreeMap<Kind, DebtId>,
+    /// Those whose undo runs.
+    undoing: BTreeMap<Kind, DebtId>,
     /// Those that only wait for their time.
     by_due: BTreeSet<(Boot, DebtId)>,
     changes: Vec<Change>,
@@ -100,6 +102,7 @@ impl Debts {
         Self {
             owed: BTreeMap::new(),
             by_kind: BTreeMap::new(),
+            undoing: BTreeMap::new(),
             by_due: BTreeSet::new(),
             changes: Vec::new(),
             last: DebtId((run as u64) << 32),
@@ -154,6 +157,11 @@ impl Debts {
             return Ok(());
         }
         Err(Refusal::Overloaded)
+    }
+
+    /// The debt of this kind whose undo runs.
+    pub(super) fn undoing(&self, kind: &Kind) -> Option<DebtId> {
+        self.undoing.get(kind).copied()
     }
 
     /// A knock makes a debt, or moves that of its kind: never to an earlier end. Gives its number, what must be noted, and the
@@ -306,10 +314,11 @@ impl Debts {
     pub(super) fn undo(&mut self, changes: Vec<Change>) -> BTreeSet<DebtId> {
         let mut never = BTreeSet::new();
         for Change { id, before } in changes.into_iter().rev() {
-            let runs = self.remove(id).map_or(0, |owed| owed.runs);
-            match before {
-                Some(before) => self.insert(Owed { runs, state: State::Waits, ..before }),
-                None => {
+            match (self.remove(id), before) {
+                (Some(Owed { runs, .. }), Some(before)) => self.insert(Owed { runs, state: State::Waits, ..before }),
+                // Settled since then, which no knock takes back.
+                (None, Some(_)) => {}
+                (_, None) => {
                     never.insert(id);
                 }
             }
@@ -318,12 +327,12 @@ impl Debts {
     }
 
     fn end_forever(&mut self, id: DebtId, now: Now) -> Option<Debt> {
-        for before in
-            self.changes.iter_mut().filter(|change| change.id == id).filter_map(|change| change.before.as_mut())
-        {
-            before.end(now);
-        }
-        self.end_now(id, now)
+        let changes = self.changes.iter_mut().filter(|change| change.id == id);
+        let befores: Vec<_> = changes.filter_map(|change| change.before.as_mut()).collect();
+        let is_changed = !befores.is_empty();
+        befores.into_iter().for_each(|before| before.end(now));
+        let debt = |owed: &Owed| owed.debt.clone();
+        self.end_now(id, now).or_else(|| self.owed.get(&id).filter(|_| is_changed).map(debt))
     }
 
     fn end_now(&mut self, id: DebtId, now: Now) -> Option<Debt> {
@@ -345,9 +354,9 @@ impl Debts {
 
     fn insert(&mut self, owed: Owed) {
         let id = owed.debt.id;
-        if owed.state != State::Running {
-            self.by_kind.entry(Kind::of(&owed.debt.call)).or_insert(id);
-        }
+        let kind = Kind::of(&owed.debt.call);
+        let table = if owed.state == State::Running { &mut self.undoing } else { &mut self.by_kind };
+        table.entry(kind).or_insert(id);
         if let Some(due) = owed.due() {
             self.by_due.insert((due, id));
         }
@@ -357,8 +366,10 @@ impl Debts {
     fn remove(&mut self, id: DebtId) -> Option<Owed> {
         let owed = self.owed.remove(&id)?;
         let kind = Kind::of(&owed.debt.call);
-        if self.by_kind.get(&kind) == Some(&id) {
-            self.by_kind.remove(&kind);
+        for table in [&mut self.by_kind, &mut self.undoing] {
+            if table.get(&kind) == Some(&id) {
+                table.remove(&kind);
+            }
         }
         if let Some(due) = owed.due() {
             self.by_due.remove(&(due, id));

@@ -68,6 +68,9 @@ impl Gate {
                 self.outbox.push_lasting(Effect::Note(Entry::Settled(debt)));
             }
         }
+        if let Why::Undo(debt) = job.why {
+            self.jobs.release(debt);
+        }
         match job.why {
             Why::Undo(debt) if is_open(ending.how) => self.debts.retry(debt, now.boot.after(RETRY_UNDO)),
             Why::Undo(debt) => {
@@ -107,9 +110,10 @@ impl Gate {
         while let Some(due) = self.debts.take_due(now.boot) {
             match due {
                 Due::Undo(debt, program, call) => {
+                    let kind = Kind::of(&call);
                     let job = self.jobs.prepare(program, Why::Undo(debt), *call);
                     self.debts.called(debt, job.id);
-                    self.jobs.put(Task { job, debt: None });
+                    self.put(Task { job, debt: None }, &kind);
                 }
                 Due::Covered(debt) => self.outbox.push_lasting(Effect::Note(Entry::Settled(debt))),
             }
@@ -164,11 +168,12 @@ impl Gate {
                 }
             }
             Deed::Run(rule) => {
-                if !self.jobs.has_room(rule.program) {
+                let kind = kind(told.from);
+                if !self.jobs.has_room(rule.program, self.debts.undoing(&kind).is_some()) {
                     return Err(Refusal::Busy);
                 }
                 if rule.undo.is_some() {
-                    self.debts.check(&kind(told.from))?;
+                    self.debts.check(&kind)?;
                 }
             }
             Deed::Nothing | Deed::Close(_) | Deed::Builtin(_) => {}
@@ -199,6 +204,7 @@ impl Gate {
 
     fn run(&mut self, rule: &ExecRule, permitted: &Permitted<'_>, told: Told<'_>, now: Now) {
         let call = permitted.call(told, told.from);
+        let kind = Kind::of(&call);
         let debt = rule.undo.map(|undo| {
             let owing = Owing { program: undo.program, call: &call, after: undo.after, ends_with_boot: false };
             self.owe(&owing, now)
@@ -208,8 +214,16 @@ impl Gate {
             self.debts.run_added(debt);
         }
         self.jobs_of_knocks.insert(job.id, job.program);
-        self.jobs.put(Task { job, debt });
+        self.put(Task { job, debt }, &kind);
         self.start_programs();
+    }
+
+    /// Has a run wait for its place; if something of its kind is just being undone, not before that has ended.
+    fn put(&mut self, task: Task, kind: &Kind) {
+        match self.debts.undoing(kind) {
+            Some(undo) => self.jobs.put_after(undo, task),
+            None => self.jobs.put(task),
+        }
     }
 
     /// Makes a debt or moves it, and notes it; an undo of it that waits for a place does so no more.

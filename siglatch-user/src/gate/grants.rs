@@ -88,18 +88,20 @@ impl Grants {
         of_source.map(|(key, held)| held.to_grant(*key, now)).collect()
     }
 
-    /// Ends those that an operator means; no knock brings them back.
+    /// Ends those that an operator means; no knock that is taken back brings them back.
     pub(super) fn revoke(&mut self, revocation: &Revocation, now: Boot) -> Vec<Grant> {
         let means = |key: &GrantKey, held: &Held| revocation.means(key, &held.label);
-        for change in &mut self.changes {
-            change.before.take_if(|before| means(&change.key, before));
+        let meant = self.held.iter().filter(|(key, held)| means(key, held));
+        let mut ended: BTreeMap<_, _> = meant.map(|(key, held)| (*key, held.to_grant(*key, now))).collect();
+        for key in ended.keys() {
+            self.drop(*key);
         }
-        let live = self.held.iter().filter(|(key, held)| held.until > now && means(key, held));
-        let grants: Vec<_> = live.map(|(key, held)| held.to_grant(*key, now)).collect();
-        for grant in &grants {
-            self.drop(grant.key);
+        for Change { key, before } in &mut self.changes {
+            if let Some(before) = before.take_if(|before| means(key, before)) {
+                ended.entry(*key).or_insert_with(|| before.to_grant(*key, now));
+            }
         }
-        grants
+        ended.into_values().filter(|grant| !grant.ttl.is_zero()).collect()
     }
 
     /// What knocks have changed since the last call.

@@ -15,6 +15,8 @@ pub(super) struct Jobs {
     at_once: usize,
     lines: Vec<Line>,
     running: BTreeMap<JobId, Task>,
+    /// Runs that come after an undo which is under way: their work is not to be undone by it.
+    held: BTreeMap<DebtId, BTreeMap<JobId, Task>>,
     /// For each program with a place left, the first that waits for it.
     next: BTreeSet<(JobId, ProgramId)>,
     waiting: usize,
@@ -71,6 +73,7 @@ impl Jobs {
             at_once,
             lines: policy.programs().iter().map(line).collect(),
             running: BTreeMap::new(),
+            held: BTreeMap::new(),
             next: BTreeSet::new(),
             waiting: 0,
             waiting_failures: 0,
@@ -85,32 +88,36 @@ impl Jobs {
         Box::new(Job { id: self.last, program, why, call })
     }
 
-    /// Whether a knock's run would find a place, or one to wait in.
-    pub(super) fn has_room(&self, program: ProgramId) -> bool {
+    /// Whether a knock's run would find a place, or one to wait in; `held` if it must wait.
+    pub(super) fn has_room(&self, program: ProgramId, held: bool) -> bool {
         self.lines.get(usize::from(program.0)).is_some_and(|line| {
-            let starts = line.waiting.is_empty() && line.running < line.at_once && self.running.len() < self.at_once;
-            starts || line.waiting_knocks < line.queue
+            let has_place = line.running < line.at_once && self.running.len() < self.at_once;
+            !held && line.waiting.is_empty() && has_place || line.waiting_knocks < line.queue
         })
     }
 
     /// Puts a run into its line; it starts when [`Jobs::start`] says so. One that tells of a failure is dropped if too many
     /// of these wait.
     pub(super) fn put(&mut self, task: Task) {
-        let is_failure = matches!(task.job.why, Why::Failure(..));
-        let program = task.job.program;
-        let Some(line) = self.lines.get_mut(usize::from(program.0)) else {
-            self.dropped += 1;
-            return;
-        };
-        if is_failure && self.waiting_failures >= Self::FAILURES {
+        if matches!(task.job.why, Why::Failure(..)) && self.waiting_failures >= Self::FAILURES {
             self.dropped += 1;
             return;
         }
-        self.waiting += 1;
-        self.waiting_failures += usize::from(is_failure);
-        line.waiting_knocks += usize::from(task.job.why == Why::Knock);
-        line.waiting.insert(task.job.id, task);
-        self.line_up(program);
+        self.count(&task.job, 1);
+        self.line_up_with(task);
+    }
+
+    /// The same for a run that must not start before an undo has ended.
+    pub(super) fn put_after(&mut self, undo: DebtId, task: Task) {
+        self.count(&task.job, 1);
+        self.held.entry(undo).or_default().insert(task.job.id, task);
+    }
+
+    /// An undo has ended: what has waited for that waits for its turn.
+    pub(super) fn release(&mut self, undo: DebtId) {
+        for task in self.held.remove(&undo).into_iter().flat_map(BTreeMap::into_values) {
+            self.line_up_with(task);
+        }
     }
 
     /// Gives a place to the run that has waited longest of those that may have one.
@@ -143,16 +150,35 @@ impl Jobs {
     /// Takes a run out of its line.
     pub(super) fn cancel(&mut self, id: JobId, program: ProgramId) -> Option<Task> {
         let line = self.lines.get_mut(usize::from(program.0))?;
-        let task = line.waiting.remove(&id)?;
-        line.waiting_knocks -= usize::from(task.job.why == Why::Knock);
-        self.waiting -= 1;
-        self.waiting_failures -= usize::from(matches!(task.job.why, Why::Failure(..)));
+        let waiting = line.waiting.remove(&id);
+        let task = waiting.or_else(|| self.held.values_mut().find_map(|held| held.remove(&id)))?;
+        self.count(&task.job, -1);
         self.line_up(program);
         Some(task)
     }
 
     pub(super) fn programs(&self) -> Programs {
         Programs { running: self.running.len(), waiting: self.waiting, dropped: self.dropped }
+    }
+
+    /// Counts a run in, or out, of those that wait.
+    fn count(&mut self, job: &Job, by: isize) {
+        let add = |count: &mut usize, is_one: bool| {
+            *count = count.saturating_add_signed(if is_one { by } else { 0 });
+        };
+        add(&mut self.waiting, true);
+        add(&mut self.waiting_failures, matches!(job.why, Why::Failure(..)));
+        if let Some(line) = self.lines.get_mut(usize::from(job.program.0)) {
+            add(&mut line.waiting_knocks, job.why == Why::Knock);
+        }
+    }
+
+    fn line_up_with(&mut self, task: Task) {
+        let program = task.job.program;
+        if let Some(line) = self.lines.get_mut(usize::from(program.0)) {
+            line.waiting.insert(task.job.id, task);
+        }
+        self.line_up(program);
     }
 
     /// Keeps [`Jobs::next`] true for a program.

@@ -22,7 +22,7 @@ mod uses;
 mod verdict;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,8 +209,8 @@ impl Gate {
     /// a knock tells the firewall.
     pub fn revoke(&mut self, revocation: &Revocation, now: Now) -> Revoked {
         let grants = self.grants.revoke(revocation, now.boot);
-        let mut debts = self.debts.end_all(|kind| revocation.means_all(kind), now);
-        debts.extend(grants.iter().filter_map(|grant| self.debts.end_of_kind(&kind_of(grant)?, now)));
+        let kinds: BTreeSet<_> = grants.iter().filter_map(kind_of).collect();
+        let debts = self.debts.end_all(|kind| revocation.means_all(kind) || kinds.contains(kind), now);
         let count = debts.len();
         self.note_lasting(debts);
         if !grants.is_empty() {

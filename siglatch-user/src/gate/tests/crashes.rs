@@ -182,6 +182,11 @@ impl World {
             let undoes = |other: &Job| other.why == Why::Knock && of(other) == of(&job);
             assert!(!self.running.values().any(|(other, _)| undoes(other)), "what is undone still runs");
         }
+        let undoes = |other: &Job| matches!(other.why, Why::Undo(_)) && of(other) == of(&job);
+        assert!(
+            matches!(job.why, Why::Failure(..)) || !self.running.values().any(|(other, _)| undoes(other)),
+            "what was done before is still being undone"
+        );
         self.bobs_effects += u32::from(job.why == Why::Knock && job.call.user == BOB);
         let deeds_before = self.deeds.get(&of(&job)).copied().unwrap_or_default();
         let program = job.program;

@@ -92,8 +92,8 @@ fn a_knock_keeps_alive_what_waits_to_be_undone_but_not_what_is_being_undone() {
     assert_eq!(door.wait_secs(60), ["run 3 vpn-off to undo 1"]);
     assert_eq!(door.now_knock(VPN, ELSEWHERE), admitted(VPN));
     assert_eq!(door.said(), ["owe 2 vpn-off in 60", "run 5 vpn for a knock"], "moved");
-    assert_eq!(door.does(VPN), ["owe 3 vpn-off in 60", "run 6 vpn for a knock"], "a new one");
-    assert_eq!(door.end(3, DONE), ["settled 1"], "the undo that waited does not run");
+    assert_eq!(door.does(VPN), ["owe 3 vpn-off in 60"], "a new one, which is not undone with the old one");
+    assert_eq!(door.end(3, DONE), ["settled 1", "run 6 vpn for a knock"], "the undo that waited does not run");
     assert_eq!(door.gate.debts().count(), 2);
 }
 
@@ -154,6 +154,18 @@ fn what_never_began_is_not_undone() {
     let _ = door.does(VPN);
     assert!(door.end(3, How::NotStarted(NotStarted::Missing)).is_empty(), "the run before it has begun");
     assert_eq!(door.gate.debts().count(), 1);
+}
+
+#[test]
+fn a_debt_that_is_settled_meanwhile_does_not_come_back_with_a_withdrawn_knock() {
+    let mut door = Door::of(workshop());
+    let _ = door.does(VPN);
+    assert_eq!(door.now_knock(CLOSE, HOME), admitted(CLOSE));
+    let said = door.end(1, How::NotStarted(NotStarted::Missing));
+    assert_eq!(said, ["owe 1 vpn-off in 0", "close", "settled 1"]);
+    door.gate.withdraw();
+    assert_eq!(door.gate.debts().count(), 0);
+    assert_eq!(door.wait_secs(1), ["settled 1"]);
 }
 
 #[test]

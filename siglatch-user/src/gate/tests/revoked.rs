@@ -84,6 +84,20 @@ fn an_operator_ends_what_is_meant_and_it_is_not_taken_back_with_a_knock() {
 }
 
 #[test]
+fn what_an_operator_revokes_stays_revoked_if_a_knock_that_did_so_first_is_taken_back() {
+    let mut door = Door::of(workshop());
+    let _ = door.does(WEB);
+    assert_eq!(door.now_knock(CLOSE, HOME), admitted(CLOSE));
+    let revoked = door.gate.revoke(&Revocation::default(), door.now);
+    assert_eq!((revoked.grants.len(), revoked.debts), (1, 1));
+    let _ = door.said();
+    door.gate.withdraw();
+    assert!(door.gate.live_grants(door.now.boot).is_empty());
+    let again = ["owe 1 web-off in 0", "close tcp/443 60 alice web", "run 1 web-off to undo 1"];
+    assert_eq!(door.wait_secs(0), again);
+}
+
+#[test]
 fn an_operator_means_a_service_or_a_user_or_nothing_in_particular() {
     let mut door = Door::of(workshop());
     assert_eq!(door.now_knock(VPN, HOME), admitted(VPN));
