@@ -128,6 +128,50 @@ fn a_user_that_cannot_be_added_changes_nothing() {
 }
 
 #[test]
+fn a_user_can_be_added_for_a_group_for_a_time_and_for_once() {
+    let folder = ready();
+    put(
+        &folder,
+        "siglatch.toml",
+        &read(&folder, "siglatch.toml")
+            .replacen("\nusers = \"all\"", "\nusers = [\"alice\"]\ngroups = [\"ops\"]", 1)
+            .replace("key = \"keys/alice.key\"", "key = \"keys/alice.key\"\ngroups = [\"ops\"]"),
+    );
+    let bounds = ["--groups", "ops", "--until", "2030-01-01T00:00:00Z", "--uses", "1"];
+    let add = ctl(&folder, &[&["user", "add", "bob"], &bounds[..], &CONFIG].concat());
+    assert!(add.status.success(), "{}", both(&add));
+    let table = "groups = [\"ops\"]\nuses = 1\nnot_after = 2030-01-01T00:00:00Z\n";
+    assert!(read(&folder, "siglatch.toml").contains(table), "{}", read(&folder, "siglatch.toml"));
+    assert!(enrolment(&folder, "bob.siglatch").action.contains_key("ssh"), "the group's action is handed over");
+
+    let before = tree(&folder);
+    for (bounds, reason) in [(["--uses", "0"], "out-of-range"), (["--until", "2030-01-01"], "bad-time")] {
+        let add = ctl(&folder, &[&["user", "add", "carol"], &bounds[..], &CONFIG].concat());
+        assert_eq!(add.status.code(), Some(78), "{}", both(&add));
+        assert!(both(&add).contains(reason), "{}", both(&add));
+    }
+    assert_eq!(tree(&folder), before);
+}
+
+#[test]
+fn what_no_knock_can_ask_for_is_not_handed_over() {
+    let folder = ready();
+    let more = "\n[action.run]\nid = 20\nusers = \"all\"\nexec = [\"/bin/true\"]\nrun_as = \"nobody\"\non_failure = \"tell\"\n\
+        [action.tell]\nexec = [\"/bin/true\"]\nrun_as = \"nobody\"\n\
+        [action.state]\nid = 21\nusers = \"all\"\nbuiltin = \"status\"\n\
+        [user.root]\nid = 9\nkey = \"keys/root.key\"\nadmin = true\n";
+    put(&folder, "siglatch.toml", &(read(&folder, "siglatch.toml") + more));
+    fs::write(folder.path().join("keys/root.key"), [9; 32]).unwrap();
+    fs::set_permissions(folder.path().join("keys/root.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    for (user, expected) in [("alice", &["run", "ssh"][..]), ("root", &["run", "ssh", "state"])] {
+        let again = ctl(&folder, &["user", "enrol", user, "--config", "siglatch.toml", "--out", user]);
+        assert!(again.status.success(), "{}", both(&again));
+        let file = enrolment(&folder, user);
+        assert_eq!(file.action.keys().collect::<Vec<_>>(), expected, "{user}");
+    }
+}
+
+#[test]
 fn an_unsound_configuration_is_left_alone() {
     let folder = ready();
     let text = read(&folder, "siglatch.toml").replace("62201", "0");

@@ -1,7 +1,7 @@
 //! Changes to the configuration's text that keep its comments and its order. Never writes it, and never judges it.
 
 use thiserror::Error;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, Datetime, DocumentMut, Item, Table, value};
 
 /// A user to be written into the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,12 @@ pub(super) struct NewUser<'a> {
     pub(super) key: &'a str,
     /// Names of actions that the user may ask for; those for everyone need not be named.
     pub(super) actions: &'a [String],
+    /// Names of groups that the user is in.
+    pub(super) groups: &'a [String],
+    /// How many knocks have an effect.
+    pub(super) uses: Option<u32>,
+    /// When the user's time is over.
+    pub(super) until: Option<Datetime>,
 }
 
 /// Why a change cannot be made.
@@ -53,6 +59,15 @@ pub(super) fn add_user(text: &str, user: NewUser<'_>) -> Result<String, Obstacle
     let mut table = Table::new();
     table.insert("id", value(i64::from(user.id)));
     table.insert("key", value(user.key));
+    if !user.groups.is_empty() {
+        table.insert("groups", value(Array::from_iter(user.groups)));
+    }
+    if let Some(uses) = user.uses {
+        table.insert("uses", value(i64::from(uses)));
+    }
+    if let Some(until) = user.until {
+        table.insert("not_after", value(until));
+    }
     // Behind the other users; the first one at the end of the file, where comments stay before it.
     let mut before = String::from("\n");
     if !document.contains_key("user") {
@@ -129,7 +144,25 @@ users = [
 
     fn add(text: &str, name: &str, actions: &[&str]) -> Result<String, Obstacle> {
         let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
-        add_user(text, NewUser { name, id: 7, key: "keys/new.key", actions: &actions })
+        let user =
+            NewUser { name, id: 7, key: "keys/new.key", actions: &actions, groups: &[], uses: None, until: None };
+        add_user(text, user)
+    }
+
+    #[test]
+    fn what_bounds_a_user_stands_in_the_users_table() {
+        let user = NewUser {
+            name: "bob",
+            id: 7,
+            key: "keys/new.key",
+            actions: &[],
+            groups: &["ops".to_owned(), "web".to_owned()],
+            uses: Some(1),
+            until: Some("2030-01-01T00:00:00Z".parse().unwrap()),
+        };
+        let expected = "\n[user.bob]\nid = 7\nkey = \"keys/new.key\"\ngroups = [\"ops\", \"web\"]\nuses = 1\n\
+                        not_after = 2030-01-01T00:00:00Z\n";
+        assert_eq!(add_user("", user).unwrap(), expected);
     }
 
     #[test]

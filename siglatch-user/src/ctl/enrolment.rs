@@ -40,7 +40,7 @@ fn enrolment(settings: &Settings, user: &User, wire: Option<Wire>) -> anyhow::Re
         Wire::Stamped => Some(settings.gate_keys.newest().context("there is no gate key")?),
         Wire::Sealed | Wire::Clear => None,
     };
-    let allowed = |action: &&Action| action.allowed.allows(user.id);
+    let allowed = |action: &&Action| action.is_for(user);
     let sequences = policy.sequences().iter().filter_map(|sequence| {
         let steps =
             sequence.steps.iter().map(|step| policy.action(*step).filter(allowed).map(|step| step.name.clone()));

@@ -310,6 +310,15 @@ impl Builtin {
     }
 }
 
+impl Action {
+    /// Whether this user may ever ask for it, as far as it is a matter of who it is.
+    #[must_use]
+    pub fn is_for(&self, user: &User) -> bool {
+        let is_for_admins = matches!(self.kind, ActionKind::Builtin(_));
+        self.allowed.allows(user.id) && (user.admin || !is_for_admins)
+    }
+}
+
 impl Allowed {
     /// Whether this user may.
     #[must_use]

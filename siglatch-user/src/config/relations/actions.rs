@@ -19,7 +19,9 @@ pub(in crate::config) fn actions(actions: &[Deed<'_>], people: &[Person<'_>], fi
     let users: HashSet<&str> = people.iter().map(|person| person.name.value).collect();
     let groups: BTreeSet<&str> = people.iter().flat_map(|person| person.groups.iter().copied()).collect();
     for action in actions {
-        let known = unknown_users(action, &users, findings) & unknown_groups(action, &groups, findings);
+        // Groups come with their members: without any user that is all there is to say.
+        let known =
+            unknown_users(action, &users, findings) & (people.is_empty() || unknown_groups(action, &groups, findings));
         if let Some(askers) = &action.askers {
             let crowd = Crowd::of(askers);
             let are_there = known && !people.is_empty();

@@ -20,6 +20,8 @@ pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
     put("bob.key", 0o600, Owner::Us, &[2; 32]);
     put("keys/alice.key", 0o600, Owner::Us, &[1; 32]);
     put("keys/bob.key", 0o600, Owner::Us, &[2; 32]);
+    put("keys/carol.key", 0o600, Owner::Us, &[3; 32]);
+    put("keys/envelope.key", 0o600, Owner::Us, &[4; 32]);
     for name in ["gate-0.key", "keys/gate-0.key"] {
         put(name, 0o600, Owner::Us, &[1; 16]);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use toml_edit::Datetime;
 use zeroize::Zeroizing;
 
 use super::ForWire;
@@ -20,7 +21,9 @@ use crate::edge::files;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   siglatchctl user add alice
-  siglatchctl user add bob --actions ssh,db --out bob.siglatch")]
+  siglatchctl user add bob --actions ssh,db --out bob.siglatch
+  siglatchctl user add carol --groups ops --until 2030-01-01T00:00:00Z
+  siglatchctl user add envelope --actions ssh --uses 1")]
 pub(in crate::ctl) struct Add {
     /// Who: 1 to 32 of A-Z a-z 0-9 . _ -
     name: String,
@@ -30,6 +33,15 @@ pub(in crate::ctl) struct Add {
     /// Actions that are not for all: their `users` get the name too
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     actions: Vec<String>,
+    /// Groups that the user is in: actions name them beside users
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// So many knocks have an effect, then the key is used up [default: any number]
+    #[arg(long, value_name = "N")]
+    uses: Option<u32>,
+    /// From this moment on the user's knocks are refused, for example 2030-01-01T00:00:00Z [default: never]
+    #[arg(long, value_name = "MOMENT")]
+    until: Option<Datetime>,
     /// Where to write the file to hand over [default: NAME.siglatch, here]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -49,8 +61,10 @@ impl Add {
         let key_file = config.resolve(&key_path);
         let out = self.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.siglatch")));
 
-        let text = add_user(&current.text, NewUser { name, id, key: &key_path, actions: &self.actions })
-            .with_context(|| format!("{} was not changed", config.file.display()))?;
+        let Self { actions, groups, uses, until, .. } = &self;
+        let user = NewUser { name, id, key: &key_path, actions, groups, uses: *uses, until: *until };
+        let text =
+            add_user(&current.text, user).with_context(|| format!("{} was not changed", config.file.display()))?;
         let hex = Zeroizing::new(keygen::user_key()?.to_hex_file());
         let would_be = Overlay::new([(key_file.clone(), hex.as_slice())]);
         let loaded = judge(&config.file, text.clone(), &Given::by_machine(false), &would_be).inspect_err(|_| {

@@ -37,7 +37,7 @@ fn table(settings: &Settings) -> String {
 }
 
 fn actions(settings: &Settings, user: &User) -> String {
-    let allowed = settings.policy.actions().filter(|action| action.allowed.allows(user.id));
+    let allowed = settings.policy.actions().filter(|action| action.is_for(user));
     let names: Vec<&str> = allowed.map(|action| action.name.as_str()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
