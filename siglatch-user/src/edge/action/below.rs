@@ -7,10 +7,12 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, getpid, getppid, kill_process, set_child_subreaper, set_parent_process_death_signal,
+    Pid, Signal, getpgid, getpgrp, getpid, getppid, kill_process, kill_process_group, set_child_subreaper,
+    set_parent_process_death_signal,
 };
 
 use super::signals::Signals;
@@ -114,58 +116,63 @@ pub(super) fn end_all(signals: &Signals, patience: Duration, mut see: impl FnMut
 }
 
 /// Kills everything below a process, once. Children of its own that `wanted` does not want are spared with all below them.
+/// False if there was nothing.
+///
+/// Kills whole process groups: the kernel does that at one stroke, so that a group cannot outrun it by forking. A group
+/// that has a member below, and is not this process's own, is below as a whole: nobody joins a group of another session.
 ///
 /// A number that was read is still that process's when the signal is sent: the kernel hands all others out before it
-/// comes to one again. False if there was nothing.
+/// comes to one again.
 pub(super) fn kill_below(root: Pid, wanted: impl Fn(Pid) -> bool) -> bool {
-    let found = below(root, wanted);
-    for pid in &found {
-        let _ = kill_process(*pid, Signal::KILL);
+    let own = getpgrp();
+    let mut ahead: Vec<Pid> = children(root).into_iter().filter(|pid| wanted(*pid)).collect();
+    let found = !ahead.is_empty();
+    while let Some(pid) = ahead.pop() {
+        // Before they are somebody else's children.
+        ahead.extend(children(pid));
+        let _ = match getpgid(Some(pid)) {
+            Ok(group) if group != own => kill_process_group(group, Signal::KILL),
+            Ok(_) | Err(_) => kill_process(pid, Signal::KILL),
+        };
     }
-    !found.is_empty()
+    found
 }
 
-/// How many processes there are below this one.
-pub(super) fn count() -> usize {
-    below(getpid(), |_| true).len()
-}
-
-/// Everything below a process, parents first.
-fn below(root: Pid, wanted: impl Fn(Pid) -> bool) -> Vec<Pid> {
-    let parents = if Path::new("/proc/thread-self/children").exists() { None } else { Some(parents()) };
-    let children = |pid: Pid| match &parents {
-        None => children(pid),
-        Some(parents) => parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child).collect(),
-    };
-    let mut found: Vec<Pid> = children(root).into_iter().filter(|pid| wanted(*pid)).collect();
-    let mut next = 0;
-    while let Some(pid) = found.get(next) {
-        let more = children(*pid);
-        found.extend(more);
-        next += 1;
+/// How many processes there are below this one, as far as it matters: counting ends beyond `most`.
+pub(super) fn count(most: usize) -> usize {
+    let mut ahead = children(getpid());
+    let mut found = 0;
+    while let Some(pid) = ahead.pop().filter(|_| found <= most) {
+        found += 1;
+        ahead.extend(children(pid));
     }
     found
 }
 
 /// The children of all threads of a process, as the kernel lists them.
 fn children(pid: Pid) -> Vec<Pid> {
+    static HAS_LISTS: LazyLock<bool> = LazyLock::new(|| Path::new("/proc/thread-self/children").exists());
+    if *HAS_LISTS { listed(pid) } else { searched(pid) }
+}
+
+fn listed(pid: Pid) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
     let lists = tasks.into_iter().flatten().flatten().map(|task| fs::read_to_string(task.path().join("children")));
     lists.flatten().flat_map(|list| list.split_ascii_whitespace().filter_map(number).collect::<Vec<_>>()).collect()
 }
 
-/// Every process with its parent: for kernels without `CONFIG_PROC_CHILDREN`.
-fn parents() -> Vec<(Pid, Pid)> {
+/// The same among all processes: for kernels without `CONFIG_PROC_CHILDREN`.
+fn searched(parent: Pid) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let parent = |entry: fs::DirEntry| {
+    let child = |entry: fs::DirEntry| {
         let pid = number(entry.file_name().to_str()?)?;
         let stat = fs::read(entry.path().join("stat")).ok()?;
         // The name stands in parentheses, and may contain anything.
         let rest = stat.rsplit(|byte| *byte == b')').next()?;
-        let parent = str::from_utf8(rest).ok()?.split_ascii_whitespace().nth(1)?;
-        Some((pid, number(parent)?))
+        let its_parent = str::from_utf8(rest).ok()?.split_ascii_whitespace().nth(1).and_then(number)?;
+        (its_parent == parent).then_some(pid)
     };
-    processes.filter_map(parent).collect()
+    processes.filter_map(child).collect()
 }
 
 fn number(text: &str) -> Option<Pid> {
@@ -193,10 +200,9 @@ mod tests {
     fn both_ways_to_find_children_agree() {
         let mut child = std::process::Command::new("/bin/sleep").arg("30").spawn().unwrap();
         let pid = Pid::from_child(&child);
-        let by_lists = children(getpid()).contains(&pid);
-        let by_parents = parents().contains(&(pid, getpid()));
+        let (by_lists, by_search) = (listed(getpid()).contains(&pid), searched(getpid()).contains(&pid));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(by_lists && by_parents);
+        assert!(by_lists && by_search);
     }
 }

@@ -159,7 +159,8 @@ impl Run<'_> {
                 Some(_) | None => {}
             }
             if now >= look {
-                if below::count() > usize::try_from(self.errand.ready.program.bounds.processes).unwrap_or(usize::MAX) {
+                let most = usize::try_from(self.errand.ready.program.bounds.processes).unwrap_or(usize::MAX);
+                if below::count(most) > most {
                     self.over = Some((Bound::Processes, now));
                     return Ok(None);
                 }

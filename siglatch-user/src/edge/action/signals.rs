@@ -27,8 +27,10 @@ impl Signals {
     /// From here on signals do what they do by default, except for those that are to be read.
     pub(super) fn begin() -> io::Result<Self> {
         for signal in 1..=SIGNAL_MAX {
-            // SAFETY: the default is no code of ours. It fails for the two that are always the default.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            // The kernel's own call: the C library keeps its two signals from us, but not from whoever was here before.
+            let default = [0_u64; ACTION_WORDS];
+            // SAFETY: zeroes are the default, which is no code of ours; the record is longer than the kernel's.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null::<u64>(), SET_LEN) };
         }
         let mask = mask(&[libc::SIGCHLD, libc::SIGTERM]);
         set_mask(&mask)?;
@@ -98,5 +100,11 @@ fn set_mask(mask: &libc::sigset_t) -> io::Result<()> {
     }
 }
 
-/// `_NSIG`.
+/// `_NSIG`. It fails for the two signals that always do the default.
 const SIGNAL_MAX: libc::c_int = 64;
+
+/// `struct sigaction` of the kernel: at most a handler, flags, a restorer and a set.
+const ACTION_WORDS: usize = 4;
+
+/// Bytes of a set of signals in the kernel.
+const SET_LEN: usize = 8;
