@@ -108,7 +108,7 @@ fn nothing_outlives_the_daemon() {
 #[test]
 fn an_order_never_waits() {
     let folder = Folder::new();
-    let mut stage = Stage::of(&[folder.program("true"), folder.program(STUBBORN)]);
+    let mut stage = Stage::of(&[folder.program("true"), folder.program(PATIENT)]);
     let scene = Scene::play_at(&stage, &folder, 1);
     kill(scene.starter, Signal::STOP);
     let began = Instant::now();
@@ -131,7 +131,7 @@ fn an_order_never_waits() {
 #[test]
 fn each_kind_of_process_has_a_name() {
     let folder = Folder::new();
-    let stage = Stage::of_script(&folder, STUBBORN);
+    let stage = Stage::of_script(&folder, PATIENT);
     let scene = Scene::play(&stage, &folder);
     let names = [scene.keeper, scene.starter, scene.runner].map(name);
     assert_eq!(names, ["siglatch-keeper", "siglatch-start", "siglatch-runner"]);
@@ -189,3 +189,6 @@ two=$(setsid sh -c 'trap \"\" TERM; (while :; do sleep 1; done) > /dev/null 2>&1
 echo $$ $one $two > FOLDER/new
 mv FOLDER/new FOLDER/pids
 while :; do sleep 1; done";
+
+/// Ends when asked to.
+const PATIENT: &str = "echo $$ > FOLDER/pids; exec sleep 1000";
