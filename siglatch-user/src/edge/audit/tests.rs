@@ -1,11 +1,13 @@
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::audit::Record;
 use crate::audit::event::samples;
-use crate::audit::verify::{Report, Verifier};
+use crate::audit::verify::{Kind, Report, Verifier};
+use crate::audit::{Link, Record};
 
 /// A folder for a log and its head.
 struct Place {
@@ -69,6 +71,26 @@ impl Place {
     fn of(&self, event: &str) -> Vec<Record> {
         self.records().into_iter().filter(|record| record.text("event") == Some(event)).collect()
     }
+
+    fn names(&self) -> Vec<String> {
+        let folder = self.rule.file.parent().unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !is_so(self) {
+            assert!(Instant::now() < until, "{what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
 #[test]
@@ -90,4 +112,230 @@ fn the_next_run_goes_on_where_the_first_ended() {
     assert_eq!(place.is_sound(), 16);
     let starts = place.of("start");
     assert!(starts.iter().all(|start| start.field("torn").is_none() && start.field("missing").is_none()), "{starts:?}");
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_told() {
+    let place = Place::new();
+    place.run(3);
+    let whole = fs::read(&place.rule.file).unwrap();
+    for tail in [&b"{\"v\":1,\"seq\":6,"[..], &[0; 4096], b"x"] {
+        fs::write(&place.rule.file, &whole).unwrap();
+        append(&place.rule.file, tail);
+        fs::write(head_path(&place.state), last(&whole).to_string()).unwrap();
+        place.run(1);
+        assert_eq!(place.is_sound(), 8);
+        assert_eq!(place.of("start")[1].number("torn"), Some(tail.len() as u64));
+    }
+    // A first record that was torn leaves nothing.
+    fs::write(&place.rule.file, b"{\"v\":").unwrap();
+    fs::remove_file(head_path(&place.state)).unwrap();
+    place.run(1);
+    assert_eq!((place.is_sound(), place.of("start")[0].number("torn")), (3, Some(5)));
+}
+
+#[test]
+fn a_cut_end_stays_told_after_the_next_start() {
+    let place = Place::new();
+    place.run(3);
+    let text = fs::read_to_string(&place.rule.file).unwrap();
+    let cut: String = text.split_inclusive('\n').take(3).collect();
+    fs::write(&place.rule.file, cut).unwrap();
+    let kinds = |report: Report| report.findings.into_iter().map(|finding| finding.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(place.verify()), [Kind::CutEnd { from: 4, to: 5 }]);
+    place.run(1);
+    assert_eq!(kinds(place.verify()), [Kind::Gap { from: 4, to: 5 }]);
+    assert_eq!(place.of("start")[1].number("missing"), Some(2));
+    // Whoever puts the lines back has a sound log.
+    let after = fs::read_to_string(&place.rule.file).unwrap();
+    let after: String = after.split_inclusive('\n').skip(3).collect();
+    fs::write(&place.rule.file, text + &after).unwrap();
+    assert_eq!(place.is_sound(), 8);
+}
+
+#[test]
+fn a_lost_head_or_log_is_told_and_the_chain_goes_on() {
+    let place = Place::new();
+    place.run(1);
+    fs::remove_file(head_path(&place.state)).unwrap();
+    place.run(1);
+    assert_eq!(place.of("start")[1].field("headless"), Some(&true.into()));
+    assert_eq!(place.is_sound(), 6);
+    fs::remove_file(&place.rule.file).unwrap();
+    place.run(1);
+    assert_eq!(place.of("start")[0].field("fileless"), Some(&true.into()));
+    let report = place.verify();
+    assert_eq!(report.findings[0].kind, Kind::NoBeginning { first: 7 });
+}
+
+#[test]
+fn a_file_that_makes_no_sense_is_set_aside_and_not_lost() {
+    let place = Place::new();
+    place.run(1);
+    append(&place.rule.file, b"hello\n");
+    place.run(1);
+    let damaged = "audit.jsonl.000000000001";
+    assert_eq!(place.names(), ["audit.jsonl", damaged]);
+    let report = place.verify();
+    let found: Vec<_> = report.findings.iter().map(|finding| (finding.line, &finding.kind)).collect();
+    assert_eq!(found, [(4, &Kind::NotARecord)]);
+    assert!(report.findings[0].file.ends_with(damaged));
+    assert_eq!((report.first, report.last), (Some(1), Some(6)));
+}
+
+#[test]
+fn a_full_file_is_followed_by_another_and_so_many_stay() {
+    let mut place = Place::new();
+    place.rule.size = 2000;
+    place.rule.keep = 3;
+    place.run(40);
+    let names = place.names();
+    assert_eq!((names.len(), &*names[0]), (4, "audit.jsonl"));
+    let sizes = names.iter().map(|name| fs::metadata(place.rule.file.with_file_name(name)).unwrap().len());
+    assert!(sizes.skip(1).all(|size| (2000..3000).contains(&size)));
+    let report = place.verify();
+    let first = report.first.unwrap();
+    assert!(report.sound && first > 1, "{report:?}");
+    assert_eq!(report.findings.last().unwrap().kind, Kind::Removed { to: first - 1 });
+    // Nothing but what the log itself has removed may lack.
+    fs::remove_file(place.rule.file.with_file_name(&names[1])).unwrap();
+    assert!(!place.verify().sound);
+}
+
+#[test]
+fn an_old_file_is_followed_by_another_once_there_is_something_to_write() {
+    let mut place = Place::new();
+    place.run(1);
+    place.rule.age = Duration::from_millis(1);
+    thread::sleep(Duration::from_millis(10));
+    place.run(0);
+    assert_eq!(place.of("rotated")[0].text("why"), Some("age"));
+    place.is_sound();
+}
+
+#[test]
+fn two_rotations_in_one_moment_overwrite_nothing() {
+    let place = Place::new();
+    let (recorder, log) = place.begin();
+    for number in 1..=3 {
+        recorder.record(samples::admitted(number));
+        recorder.rotate();
+        place.wait_until("the rotation", |place| place.names().len() == 1 + number as usize);
+    }
+    log.close("SIGTERM");
+    let names = place.names();
+    assert_eq!(names.len(), 4);
+    assert_eq!(place.is_sound(), 3 + 3 + 2);
+    assert!(place.of("rotated").iter().all(|rotated| rotated.text("why") == Some("request")));
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_alone() {
+    let place = Place::new();
+    let (recorder, log) = place.begin();
+    let taken = place.rule.file.with_file_name("audit.jsonl.000000000001");
+    fs::write(&taken, "").unwrap();
+    recorder.rotate();
+    place.wait_until("the rotation", |place| place.names().len() == 3);
+    log.close("SIGTERM");
+    assert_eq!(fs::read(taken).unwrap(), b"");
+    assert_eq!(place.names()[2], "audit.jsonl.000000000001-1");
+    place.is_sound();
+}
+
+#[test]
+fn a_file_that_somebody_has_moved_away_is_followed_by_a_new_one() {
+    let place = Place::new();
+    let (recorder, log) = place.begin();
+    recorder.record(samples::admitted(1));
+    place.wait_until("two records", |place| place.records().len() == 2);
+    fs::rename(&place.rule.file, place.rule.file.with_file_name("audit.jsonl.1")).unwrap();
+    // logrotate's `create`.
+    fs::write(&place.rule.file, "").unwrap();
+    recorder.rotate();
+    recorder.record(samples::admitted(2));
+    place.wait_until("a new file", |place| fs::metadata(&place.rule.file).is_ok_and(|file| file.len() > 0));
+    log.close("SIGTERM");
+    assert_eq!(place.is_sound(), 5);
+    assert_eq!(place.of("rotated")[0].text("why"), Some("moved"));
+    fs::remove_file(place.rule.file.with_file_name("audit.jsonl.1")).unwrap();
+    let report = place.verify();
+    assert_eq!((report.sound, &report.findings[0].kind), (true, &Kind::MovedAway { to: 2 }));
+}
+
+#[test]
+fn one_process_writes_it() {
+    let place = Place::new();
+    let (_recorder, log) = place.begin();
+    assert!(matches!(place.try_begin(), Err(AuditError::Locked { .. })));
+    log.close("SIGTERM");
+    place.run(1);
+    place.is_sound();
+}
+
+#[test]
+fn what_the_operator_must_mend_keeps_the_daemon_from_starting() {
+    let mut place = Place::new();
+    place.rule.file = place.state.join("folder");
+    fs::create_dir_all(&place.rule.file).unwrap();
+    let error = place.try_begin().unwrap_err().to_string();
+    assert!(error.contains("`file` under [audit]"), "{error}");
+    place.rule.file = PathBuf::from("/proc/version/audit.jsonl");
+    assert!(place.try_begin().is_err());
+    place.rule.enabled = false;
+    place.run(3);
+    assert!(!place.rule.file.exists());
+}
+
+#[test]
+fn nobody_waits_for_a_writer_that_does_not_come() {
+    let queue = Queue::new(true);
+    let began = Instant::now();
+    for number in 0..50_000 {
+        queue.put(samples::admitted(number), Told { record: true, line: false });
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(queue.lost(), 50_000 - Queue::CAPACITY as u64);
+    // What waited is handed out in order, and then what was lost is told.
+    let (mut all, mut batches) = (std::collections::VecDeque::new(), 0);
+    while batches < 100 && all.back().is_none_or(|last: &Arc<queue::Stamped>| last.event.name() != "lost") {
+        let mut batch = std::collections::VecDeque::new();
+        let _ = queue.take(&mut batch, Duration::ZERO);
+        assert!(batch.len() <= Queue::BATCH + 1);
+        all.extend(batch);
+        batches += 1;
+    }
+    assert_eq!(all.len(), Queue::CAPACITY + 1);
+    assert!(all.iter().map(|stamped| stamped.at.boot).is_sorted());
+    let Some(Event::Lost(lost)) = all.back().map(|last| &last.event) else { panic!("{:?}", all.back()) };
+    assert_eq!((lost.records, lost.admitted), (queue.lost(), queue.lost()));
+}
+
+#[test]
+fn whoever_follows_sees_every_record_once_across_rotations() {
+    let mut place = Place::new();
+    place.rule.size = 3000;
+    place.rule.keep = 100;
+    let (recorder, log) = place.begin();
+    let mut tail = Tail::after(&place.rule.file, 0);
+    let mut seen = Vec::new();
+    for number in 1..=200 {
+        recorder.record(samples::admitted(number));
+        if number % 40 == 0 {
+            seen.extend(tail.read().unwrap());
+        }
+    }
+    log.close("SIGTERM");
+    seen.extend(tail.read().unwrap());
+    let seqs: Vec<_> = seen.iter().map(|line| Record::parse(line).unwrap().number("seq").unwrap()).collect();
+    assert_eq!(seqs, (1..=place.is_sound()).collect::<Vec<_>>());
+    assert!(place.names().len() > 10);
+    assert_eq!(tail.read().unwrap(), Vec::<Vec<u8>>::new());
+}
+
+/// The last record of a log.
+fn last(text: &[u8]) -> Link {
+    let line = text.strip_suffix(b"\n").unwrap().rsplit(|byte| *byte == b'\n').next().unwrap();
+    crate::audit::chain::Sealed::read(line).unwrap().link
 }
