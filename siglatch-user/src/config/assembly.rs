@@ -42,7 +42,7 @@ impl<'t> Names<'t> {
         let programs = deeds.iter().filter(|deed| matches!(deed.work, Some(Work::Exec(_))));
         Self {
             actions: deeds.iter().filter_map(|deed| Some((deed.name.value, deed.id?.value))).collect(),
-            programs: programs.zip(0..).map(|(deed, place)| (deed.name.value, ProgramId(place))).collect(),
+            programs: programs.zip(0..=u16::MAX).map(|(deed, place)| (deed.name.value, ProgramId(place))).collect(),
         }
     }
 

@@ -230,6 +230,21 @@ proptest! {
     }
 
     #[test]
+    fn sizes_read_back_as_they_are_written(number in 0..=u64::from(u32::MAX), unit in 0..3_u32) {
+        let size = number << (10 * (unit + 1));
+        prop_assert_eq!(value::size(&value::size_text(size)), Ok(size));
+    }
+
+    #[test]
+    fn hours_read_back_as_they_are_shown(days in 1..128_u8, from in 0..1440_u16, to in 1..=1440_u16) {
+        let span = crate::policy::Span { days: crate::policy::Weekdays(days), from, to };
+        match from == to {
+            false => prop_assert_eq!(hours::span(&span.to_string()), Ok(span)),
+            true => prop_assert!(hours::span(&span.to_string()).is_err()),
+        }
+    }
+
+    #[test]
     fn durations_read_back_as_they_are_written(seconds in 1..=u64::from(u32::MAX)) {
         let duration = Duration::from_secs(seconds);
         prop_assert_eq!(value::duration(&value::duration_text(duration)), Ok(duration));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::did_you_mean;
-use crate::config::deeds::{Deed, Work};
+use crate::config::deeds::{Deed, Exec, Work};
 use crate::config::finding::{Code, Findings};
 use crate::config::section::Located;
 
@@ -11,13 +11,16 @@ use crate::config::section::Located;
 /// they are as many as may run at once.
 pub(in crate::config) fn programs(actions: &[Deed<'_>], at_once: Located<usize>, findings: &mut Findings) {
     let by_name: HashMap<&str, &Deed<'_>> = actions.iter().map(|action| (action.name.value, action)).collect();
+    let too_many = too_many(actions, findings);
     for action in actions {
         match &action.work {
             Some(Work::Grant(grant)) => runs(grant.undo, "undo", &by_name, findings),
             Some(Work::Exec(exec)) => {
                 runs(exec.undo, "undo", &by_name, findings);
                 runs(exec.on_failure, "on_failure", &by_name, findings);
-                circle(action, &by_name, findings);
+                if !too_many {
+                    circle(action, &by_name, findings);
+                }
             }
             Some(Work::Revoke(revoke)) => {
                 for name in &revoke.actions {
@@ -28,7 +31,7 @@ pub(in crate::config) fn programs(actions: &[Deed<'_>], at_once: Located<usize>,
         }
     }
     unused(actions, findings);
-    too_many(actions, at_once, findings);
+    more_than_all(actions, at_once, findings);
 }
 
 /// The name under `key`, if there is one, is a program's.
@@ -73,7 +76,7 @@ fn revoked(name: Located<&str>, by_name: &HashMap<&str, &Deed<'_>>, findings: &m
 
 /// Reports a program that its own failure would start; of a circle of several, the one that stands first.
 fn circle(action: &Deed<'_>, by_name: &HashMap<&str, &Deed<'_>>, findings: &mut Findings) {
-    let Some(first) = on_failure(action) else { return };
+    let Some(first) = program(action).and_then(|program| program.on_failure) else { return };
     let mut chain = vec![action.name.value];
     let mut next = Some(first);
     while let Some(name) = next {
@@ -85,11 +88,12 @@ fn circle(action: &Deed<'_>, by_name: &HashMap<&str, &Deed<'_>>, findings: &mut 
             return;
         }
         let Some(follower) = by_name.get(name.value) else { return };
-        if chain.contains(&name.value) || follower.name.span < action.name.span {
+        // It leads into a circle that it is no part of, or that one before it has told of.
+        if chain.len() > by_name.len() || follower.name.span < action.name.span {
             return;
         }
         chain.push(name.value);
-        next = on_failure(follower);
+        next = program(follower).and_then(|program| program.on_failure);
     }
 }
 
@@ -104,36 +108,38 @@ fn unused(actions: &[Deed<'_>], findings: &mut Findings) {
     }
 }
 
-/// A program cannot run more often at once than all of them together; and they are no more than have numbers.
-fn too_many(actions: &[Deed<'_>], at_once: Located<usize>, findings: &mut Findings) {
-    let programs = actions.iter().filter_map(|action| match &action.work {
-        Some(Work::Exec(exec)) => Some((action, exec)),
-        Some(Work::Step | Work::Grant(_) | Work::Revoke(_) | Work::Builtin(_)) | None => None,
-    });
-    for (number, (action, exec)) in programs.enumerate() {
-        if let Some(own) = exec.at_once.filter(|own| own.value.get() > at_once.value) {
+/// A program cannot run more often at once than all of them together.
+fn more_than_all(actions: &[Deed<'_>], at_once: Located<usize>, findings: &mut Findings) {
+    for own in actions.iter().filter_map(|action| program(action)?.at_once) {
+        if own.value.get() > at_once.value {
             let message =
                 format!("it never runs {} times at once: all programs together run {}", own.value, at_once.value);
             let help = format!("write at_once = {} in [exec], or less here", own.value);
             findings.report(Code::AtOnceOverAll, own.span, message, help);
         }
-        if number == MOST_PROGRAMS {
-            let message = format!("there are more than {MOST_PROGRAMS} programs");
-            let help = "let one program do the work of several: it is told which action it runs for";
-            findings.report(Code::OutOfRange, action.name.span, message, help);
-        }
+    }
+}
+
+/// Whether there are more programs than a machine should start.
+fn too_many(actions: &[Deed<'_>], findings: &mut Findings) -> bool {
+    let extra = actions.iter().filter(|action| is_program(action)).nth(MOST_PROGRAMS);
+    if let Some(extra) = extra {
+        let message = format!("there are more than {MOST_PROGRAMS} programs");
+        let help = "let one program do the work of several: it is told which action it runs for";
+        findings.report(Code::OutOfRange, extra.name.span, message, help);
+    }
+    extra.is_some()
+}
+
+fn program<'a, 't>(action: &'a Deed<'t>) -> Option<&'a Exec<'t>> {
+    match &action.work {
+        Some(Work::Exec(exec)) => Some(exec),
+        Some(Work::Step | Work::Grant(_) | Work::Revoke(_) | Work::Builtin(_)) | None => None,
     }
 }
 
 fn is_program(action: &Deed<'_>) -> bool {
-    matches!(action.work, Some(Work::Exec(_)))
-}
-
-fn on_failure<'t>(action: &Deed<'t>) -> Option<Located<&'t str>> {
-    match &action.work {
-        Some(Work::Exec(exec)) => exec.on_failure,
-        Some(Work::Step | Work::Grant(_) | Work::Revoke(_) | Work::Builtin(_)) | None => None,
-    }
+    program(action).is_some()
 }
 
 /// The programs that the action names.

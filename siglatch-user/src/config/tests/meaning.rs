@@ -198,6 +198,23 @@ fn a_circle_of_failures_is_shown_once_and_in_whole() {
 }
 
 #[test]
+fn programs_are_at_most_a_thousand() {
+    let with = |last: usize| {
+        let programs = (0..last).map(|number| {
+            format!(
+                "[action.p{number}]\nexec = [\"/x\"]\nrun_as = \"x\"\non_failure = \"p{}\"\n",
+                (number + 1).min(last - 1)
+            )
+        });
+        let ssh = "grant = [\"tcp/22\"]\nundo = \"p0\"\n".to_owned() + &programs.collect::<String>();
+        SOUND.replace("grant = [\"tcp/22\"]", &ssh)
+    };
+    assert_eq!(codes(&with(1024)), [Code::FailureCircle], "the last one follows itself");
+    assert_eq!(codes(&with(1025)), [Code::OutOfRange]);
+    assert_eq!(codes(&with(70_000)), [Code::OutOfRange], "there are no such numbers");
+}
+
+#[test]
 fn names_that_are_slips_come_with_what_was_meant() {
     let text = SOUND.replace("key = \"bob.key\"\n", "key = \"bob.key\"\ngroups = [\"operators\"]\n");
     for (put, meant) in [
