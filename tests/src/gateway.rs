@@ -37,6 +37,8 @@ pub struct Plan {
     pub ingress: String,
     /// Who may knock: of `alice`, with id 1, and `bob`, with id 2.
     pub users: Vec<&'static str>,
+    /// Lines under `[audit]`.
+    pub audit: String,
     /// More lines in `alice`'s table.
     pub alice: String,
     /// All the rest: ports, firewall, actions, sequences.
@@ -49,6 +51,7 @@ impl Default for Plan {
         Self {
             ingress: format!("interfaces = [\"{GATE}\"]"),
             users: vec!["alice", "bob"],
+            audit: "file = \"audit.jsonl\"".to_owned(),
             alice: String::new(),
             rules: RULES.to_owned(),
         }
@@ -101,7 +104,7 @@ impl Gateway {
     ///
     /// # Errors
     /// If the disk takes no more.
-    pub fn configure(&self, Plan { ingress, users, alice, rules }: &Plan) -> Result<()> {
+    pub fn configure(&self, Plan { ingress, users, audit, alice, rules }: &Plan) -> Result<()> {
         let user = |name: &&str| {
             let (id, more) = if *name == "alice" { (ALICE.0, alice.as_str()) } else { (BOB.0, "") };
             format!("[user.{name}]\nid = {id}\nkey = \"{name}.key\"\n{more}\n\n")
@@ -109,7 +112,7 @@ impl Gateway {
         let users: String = users.iter().map(user).collect();
         let (host, pins) = (GATEWAY.v4, self.pins.display());
         let text = format!(
-            "[gateway]\nhost = \"{host}\"\n\n[admin]\nsocket = \"admin.sock\"\n\n[audit]\nfile = \"audit.jsonl\"\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
+            "[gateway]\nhost = \"{host}\"\n\n[admin]\nsocket = \"admin.sock\"\n\n[audit]\n{audit}\n\n[ingress]\npin_dir = \"{pins}\"\n{ingress}\n\n[keys]\nserver = \
              \"server.key\"\n\n[state]\ndir = \"state\"\n\n{rules}\n{users}"
         );
         Ok(fs::write(self.config(), text)?)

@@ -21,6 +21,7 @@ pub mod raw_bpf;
 pub mod scene;
 pub mod script;
 pub mod service;
+pub mod small_disk;
 pub mod stage;
 pub mod table_host;
 pub mod vectors;

@@ -1,23 +1,14 @@
 //! A disk that takes no more: what cannot be remembered opens nothing, not even later; what is opened is remembered.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a disk is filled with files, in a place of its own for processes"
-)]
-
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use siglatch_client::knocker::Knock;
-use siglatch_tests::gateway::{Gateway, OPEN, SSH, clear, knock, with_words};
-use siglatch_tests::process::{PATIENCE, Process, let_pass};
+use siglatch_tests::gateway::{OPEN, SSH, clear, knock, with_words};
+use siglatch_tests::process::{PATIENCE, let_pass};
 use siglatch_tests::service::closes_within;
+use siglatch_tests::small_disk::{PAGE, SmallDisk};
 use siglatch_tests::stage::{Stage, client};
 
 #[test]
@@ -135,7 +126,7 @@ fn on_a_small_disk() -> Result<(Stage, SmallDisk, Crowd)> {
     let mut stage = Stage::new()?;
     let crowd = Crowd((0..=PAGE / RECORD / EACH).map(|_| stage.newcomer()).collect::<Result<_>>()?);
     stage.daemon.kill()?;
-    let disk = SmallDisk::over(stage.gateway.file("state"))?;
+    let disk = SmallDisk::over(stage.gateway.file("state"), Some("nonces.current"))?;
     stage.daemon = disk.start(&stage.gateway)?;
     Ok((stage, disk, crowd))
 }
@@ -176,63 +167,6 @@ fn send(stage: &Stage, Sent(knock, source): &Sent) -> Result<()> {
     Ok(())
 }
 
-/// A small file system over the daemon's state folder. Only processes that are started in its place see it, and it goes
-/// with the last of them, however that ends.
-struct SmallDisk {
-    place: Process,
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    const SIZE: &str = "64k";
-
-    /// Over a folder; the nonces in it are there, too.
-    fn over(folder: PathBuf) -> Result<Self> {
-        let script = format!(
-            "exec 3<nonces.current; mount -t tmpfs -o size={},mode=700 none . ; cd \"$PWD\"; umask 077; \
-             cat <&3 >nonces.current; echo mounted; exec sleep infinity",
-            Self::SIZE
-        );
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig=KILL", "unshare", "--mount", "sh", "-ec", &script]).current_dir(&folder);
-        let place = Process::start(&mut command)?;
-        place.wait_for("mounted")?;
-        Ok(Self { place, folder })
-    }
-
-    /// Starts the daemon where the disk can be seen, and waits until it is ready.
-    fn start(&self, gateway: &Gateway) -> Result<Process> {
-        let command = gateway.command()?;
-        let mut inside = Command::new("nsenter");
-        inside.arg(format!("--mount=/proc/{}/ns/mnt", self.place.id())).arg("--");
-        inside.arg(command.get_program()).args(command.get_args());
-        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let daemon = Process::start(&mut inside)?;
-        daemon.wait_for(" ready ")?;
-        Ok(daemon)
-    }
-
-    /// Leaves no room for one page more.
-    fn fill(&self) -> Result<()> {
-        let mut file = File::create(self.file("ballast"))?;
-        while file.write_all(&[0; PAGE]).is_ok() {}
-        Ok(())
-    }
-
-    fn make_room(&self) -> Result<()> {
-        Ok(fs::remove_file(self.file("ballast"))?)
-    }
-
-    fn read(&self, name: &str) -> Result<Vec<u8>> {
-        Ok(fs::read(self.file(name))?)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        let root = format!("/proc/{}/root", self.place.id());
-        PathBuf::from(format!("{root}{}", self.folder.join(name).display()))
-    }
-}
-
 /// What the daemon says when the nonces cannot be kept.
 const LOST: &str = "knocks cannot be remembered";
 /// What it says of a knock whose nonce it knows.
@@ -241,8 +175,6 @@ const REPLAY: &str = "reason=\"replay\"";
 const BETWEEN: Duration = Duration::from_millis(5);
 /// Knocks of one source, sent twice.
 const EACH: usize = 10;
-/// Bytes that a tmpfs gives at a time.
-const PAGE: usize = 4096;
 /// Bytes of a record in the nonce store; the first says what kind it is.
 const RECORD: usize = 16;
 const NONCE: u8 = 1;
