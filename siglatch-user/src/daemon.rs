@@ -9,6 +9,7 @@
 //! ```
 
 mod books;
+mod errands;
 mod judge;
 mod owed;
 mod report;
@@ -22,39 +23,38 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use siglatch_common::lane::PerLane;
 use tokio::task::JoinSet;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin;
 use crate::audit::Event;
-use crate::audit::event::{self, By};
+use crate::audit::event::By;
 use crate::config::{self, Settings};
 use crate::edge::action::{Endings, Starter, survey};
 use crate::edge::admin::{AdminSocket, Bounds};
-use crate::edge::audit::{AuditLog, Origin, Recorder};
+use crate::edge::audit::{AuditLog, Origin};
 use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::lanes::Lanes;
-use crate::edge::ledger::Ledger;
 use crate::edge::lists::Dry;
 use crate::edge::network::Network;
-use crate::edge::nonce_store::{NonceStore, Recovery};
 use crate::edge::xdp;
 use crate::edge::{clock, randomness};
-use crate::gate::{Beginning, Gate, KnockId, still_allowed};
+use crate::gate::{Beginning, Gate};
 use crate::keys::Keyring;
 use crate::policy::Policy;
 use crate::precedence::Precedence;
-use books::Books;
+use books::{Books, Left};
+use errands::Errands;
 use judge::{Input, Judge};
 use report::{Constants, Report, Tallies};
-use signals::{Asked, Signals};
-use wall::Wall;
+use signals::Signals;
+use wall::{Standing, Wall};
 use warden::Warden;
 use way::{Open, Way};
 
@@ -84,7 +84,7 @@ pub enum Ended {
 /// # Errors
 /// What is missing, and its cure.
 pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
     let Orders { dry_run, starter, is_sound } = orders;
     let measures = xdp::Measures::new(&settings, randomness::spread()?);
     let Settings {
@@ -131,24 +131,10 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: state_dir.clone() };
     let (recorder, log) = AuditLog::begin(&audit, origin)?;
     let operators = AdminSocket::bind(&admin_socket)?;
-    let (store, remembered, recovery) = NonceStore::open(&state_dir, policy.max_skew(), clock::now())?;
-    tell_recovery(recovery);
-    let (ledger, noted) = Ledger::open(&state_dir)?;
-    if let Some(damage) = ledger.damage() {
-        warn!("{damage}");
-    }
-    let (mut wall, mut standing) = Firewall::open(&firewall, &knock_ports, clock::boot())?;
-    let watcher = wall.watch()?;
-    let withdrawn: Vec<_> = standing.extract_if(.., |grant| !still_allowed(grant, &policy)).collect();
-    for grant in &withdrawn {
-        info!(source = %grant.key.source, service = %grant.key.place(), by = grant.label, "grant ended: no longer allowed");
-    }
-    wall.revoke(&withdrawn.iter().map(|grant| grant.key).collect::<Vec<_>>())?;
+    let (books, Left { remembered, noted }) = Books::open(&state_dir, policy.max_skew())?;
+    let (wall, Standing { grants, withdrawn, watcher }) = Wall::open(&firewall, &knock_ports, &policy)?;
     if !withdrawn.is_empty() {
         Event::revoked(None, &withdrawn, By::Configuration).into_iter().for_each(|event| recorder.record(event));
-    }
-    if !standing.is_empty() {
-        info!(grants = standing.len(), "grants of an earlier run taken over");
     }
 
     let enabled = |(user, key)| policy.user(user).is_some_and(|user| user.enabled).then_some((user, key));
@@ -161,7 +147,7 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
             run,
             remembered,
             noted,
-            grants: &standing,
+            grants: &grants,
         },
         clock::now(),
     );
@@ -187,11 +173,11 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     })?;
     let tallies = Arc::new(Tallies::default());
     let (starter, endings) = starter.unzip();
-    let (reload, mut reloads) = tokio::sync::mpsc::channel(1);
+    let (reload, reloads) = tokio::sync::mpsc::channel(1);
     let mut judge = Judge::new(judge::Parts {
         gate,
-        books: Books::new(store, ledger),
-        wall: Wall::new(wall),
+        books,
+        wall,
         starter,
         recorder: recorder.clone(),
         when_unaudited: audit.when_failing,
@@ -230,29 +216,12 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     }
     info!(users = policy.users().count(), actions = policy.actions().count(), threads = key_threads, "ready");
 
-    let (ended, why) = loop {
-        let (by, knock) = tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Stop(name) => {
-                    info!(signal = name, "stopping: the filter stays attached, and grants end by themselves");
-                    break (Ended::Stopped, name);
-                }
-                Asked::Rotate => {
-                    recorder.rotate();
-                    continue;
-                }
-                Asked::Reload => (By::Signal, None),
-            },
-            Some(knock) = reloads.recv() => (By::Knock, Some(knock)),
-            ended = tasks.join_next() => {
-                let reason = ended.map_or_else(|| "nothing to do".into(), |ended| format!("{ended:?}"));
-                error!(reason, "an ingress has ended");
-                log.close("error");
-                bail!("an ingress has ended: {reason}");
-            }
-        };
-        if may_reload(by, knock, &is_sound, &recorder).await? {
-            break (Ended::ForReload, "reload");
+    let errands = Errands { signals, reloads, is_sound, recorder };
+    let (ended, why) = match errands.run(&mut tasks).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            log.close("error");
+            return Err(error);
         }
     };
     tasks.shutdown().await;
@@ -270,25 +239,6 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     };
     tokio::task::spawn_blocking(threads).await?.map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
     Ok(ended)
-}
-
-/// Whether the daemon is to begin anew. A configuration that is not sound changes nothing.
-async fn may_reload(
-    by: By,
-    knock: Option<KnockId>,
-    is_sound: &Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
-    recorder: &Recorder,
-) -> Result<bool> {
-    let is_sound = Arc::clone(is_sound);
-    let error = tokio::task::spawn_blocking(move || is_sound()).await?.err();
-    match &error {
-        None => info!("the configuration is sound: beginning anew with it"),
-        Some(error) => error!("the configuration is not sound, and the earlier one holds: {error}"),
-    }
-    let may = error.is_none();
-    let result = if may { "done" } else { "failed" };
-    recorder.record(Event::Reload(event::Reload { by, knock, result, error, users: None, actions: None }));
-    Ok(may)
 }
 
 /// Says which programs could not be started, and what to do about it. Everything else works.
@@ -346,30 +296,6 @@ fn watch_firewall(watcher: Option<Watcher>, inputs: Sender<Input>) -> Result<()>
     };
     thread::Builder::new().name("nft-watch".into()).spawn(watch)?;
     Ok(())
-}
-
-fn tell_recovery(recovery: Recovery) {
-    match recovery {
-        Recovery::Complete => debug!("every nonce of earlier runs is known"),
-        Recovery::PowerLoss(until) => {
-            warn!(
-                until = until.as_secs(),
-                "the machine stopped without warning: knocks stamped up to then (Unix time) are refused"
-            );
-        }
-        Recovery::Missing(until) => {
-            warn!(
-                until = until.as_secs(),
-                "no nonce store yet: knocks stamped up to then (Unix time) are refused, once"
-            );
-        }
-        Recovery::Damaged(until) => {
-            warn!(
-                until = until.as_secs(),
-                "the nonce store is damaged: knocks stamped up to then (Unix time) are refused"
-            );
-        }
-    }
 }
 
 /// Of this daemon.

@@ -1,12 +1,17 @@
 //! What must be on the disk before anything comes of a knock: nonces, use counts, debts. Never decides what that is.
 
+use std::path::Path;
+use std::time::Duration;
+
 use siglatch_common::units::Wall;
 use thiserror::Error;
+use tracing::{debug, warn};
 
 use super::owed::{Due, Owed};
+use crate::edge::clock;
 use crate::edge::ledger::{Ledger, LedgerError};
-use crate::edge::nonce_store::{NonceStore, NonceStoreError};
-use crate::gate::{Entry, Nonce};
+use crate::edge::nonce_store::{NonceStore, NonceStoreError, Recovery};
+use crate::gate::{Entry, Nonce, Noted, Remembered};
 
 /// Nonce store and ledger.
 pub(super) struct Books {
@@ -27,9 +32,25 @@ pub(super) enum BooksError {
     Ledger(#[from] LedgerError),
 }
 
+/// What earlier runs have left in them.
+pub(super) struct Left {
+    pub(super) remembered: Remembered,
+    pub(super) noted: Noted,
+}
+
 impl Books {
-    pub(super) fn new(store: NonceStore, ledger: Ledger) -> Self {
-        Self { store, ledger, owed: Owed::default() }
+    /// Opens both, and tells in the log if something is amiss with them.
+    ///
+    /// # Errors
+    /// [`BooksError`] if the disk does not let them be read and written.
+    pub(super) fn open(state_dir: &Path, max_skew: Duration) -> Result<(Self, Left), BooksError> {
+        let (store, remembered, recovery) = NonceStore::open(state_dir, max_skew, clock::now())?;
+        tell_recovery(recovery);
+        let (ledger, noted) = Ledger::open(state_dir)?;
+        if let Some(damage) = ledger.damage() {
+            warn!("{damage}");
+        }
+        Ok((Self { store, ledger, owed: Owed::default() }, Left { remembered, noted }))
     }
 
     /// See [`Owed::lease`].
@@ -76,6 +97,30 @@ impl BooksError {
         match self {
             Self::Nonces(_) => "nonces",
             Self::Ledger(_) => "ledger",
+        }
+    }
+}
+
+fn tell_recovery(recovery: Recovery) {
+    match recovery {
+        Recovery::Complete => debug!("every nonce of earlier runs is known"),
+        Recovery::PowerLoss(until) => {
+            warn!(
+                until = until.as_secs(),
+                "the machine stopped without warning: knocks stamped up to then (Unix time) are refused"
+            );
+        }
+        Recovery::Missing(until) => {
+            warn!(
+                until = until.as_secs(),
+                "no nonce store yet: knocks stamped up to then (Unix time) are refused, once"
+            );
+        }
+        Recovery::Damaged(until) => {
+            warn!(
+                until = until.as_secs(),
+                "the nonce store is damaged: knocks stamped up to then (Unix time) are refused"
+            );
         }
     }
 }

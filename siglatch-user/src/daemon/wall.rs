@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use siglatch_common::units::Boot;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::causes::with_causes;
+use crate::config::Firewall as Settings;
 use crate::edge::clock;
-use crate::edge::firewall::{Firewall, FirewallError, Found, Restored};
-use crate::gate::{Grant, GrantKey};
+use crate::edge::firewall::{Firewall, FirewallError, Found, Restored, Watcher};
+use crate::gate::{Grant, GrantKey, still_allowed};
+use crate::policy::Policy;
 
 /// The firewall, and what it still owes.
 pub(super) struct Wall {
@@ -35,13 +37,42 @@ pub(super) enum Repair {
     Failed { error: String, is_new: bool },
 }
 
+/// What an earlier run has left in the firewall.
+pub(super) struct Standing {
+    /// Grants that hold.
+    pub(super) grants: Vec<Grant>,
+    /// Grants that were ended now, because the configuration does not allow them any more.
+    pub(super) withdrawn: Vec<Grant>,
+    /// Hears of changes by others; nothing if there is nothing to be heard.
+    pub(super) watcher: Option<Watcher>,
+}
+
 impl Wall {
-    pub(super) const fn new(firewall: Firewall) -> Self {
-        Self { firewall, repair: None, closing: BTreeSet::new(), pause: None }
+    /// Makes the firewall, or takes over what an earlier run has left.
+    ///
+    /// # Errors
+    /// What `nft` or the kernel answered.
+    pub(super) fn open(
+        settings: &Settings,
+        knock_ports: &[u16],
+        policy: &Policy,
+    ) -> Result<(Self, Standing), FirewallError> {
+        let (mut firewall, mut grants) = Firewall::open(settings, knock_ports, clock::boot())?;
+        let watcher = firewall.watch()?;
+        let withdrawn: Vec<_> = grants.extract_if(.., |grant| !still_allowed(grant, policy)).collect();
+        for Grant { key, label, .. } in &withdrawn {
+            info!(source = %key.source, service = %key.place(), by = label, "grant ended: no longer allowed");
+        }
+        firewall.revoke(&withdrawn.iter().map(|grant| grant.key).collect::<Vec<_>>())?;
+        if !grants.is_empty() {
+            info!(grants = grants.len(), "grants of an earlier run taken over");
+        }
+        let wall = Self { firewall, repair: None, closing: BTreeSet::new(), pause: None };
+        Ok((wall, Standing { grants, withdrawn, watcher }))
     }
 
     /// Opens or extends grants. What the firewall does not take is tried again; it is named here, with the reason.
-    pub(super) fn open(&mut self, grants: &[Grant], now: Boot) -> Option<(Vec<GrantKey>, String)> {
+    pub(super) fn let_in(&mut self, grants: &[Grant], now: Boot) -> Option<(Vec<GrantKey>, String)> {
         for grant in grants {
             self.closing.remove(&grant.key);
         }
@@ -55,7 +86,7 @@ impl Wall {
     }
 
     /// Ends grants. What the firewall does not take is tried again.
-    pub(super) fn close(&mut self, grants: &[Grant]) -> Option<String> {
+    pub(super) fn shut_out(&mut self, grants: &[Grant]) -> Option<String> {
         let keys: Vec<_> = grants.iter().map(|grant| grant.key).collect();
         let error = self.firewall.revoke(&keys).err()?;
         self.closing.extend(keys);

@@ -88,7 +88,7 @@ impl Judge {
             self.warden.tell(warden::Event::Granted(source.key.source));
         }
         let grants: Vec<Grant> = opened.iter().flat_map(|opened| &opened.grants).cloned().collect();
-        let failed = self.wall.open(&grants, clock::boot());
+        let failed = self.wall.let_in(&grants, clock::boot());
         for opened in opened {
             let has_failed = |grant: &&Grant| failed.as_ref().is_some_and(|(keys, _)| keys.contains(&grant.key));
             for grant in opened.grants.iter().filter(|grant| !has_failed(grant)) {
@@ -111,7 +111,7 @@ impl Judge {
     fn close(&mut self, ended: &GrantsEnded) {
         let by = if ended.knock.is_some() { By::Knock } else { By::Operator };
         // What the firewall does not take now is tried again, and the log says so.
-        let _ = self.wall.close(&ended.grants);
+        let _ = self.wall.shut_out(&ended.grants);
         for Grant { key, label, .. } in &ended.grants {
             info!(source = %key.source, service = %key.place(), by = label, "grant ended before its time");
         }
