@@ -50,6 +50,27 @@ pub(super) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Makes a process that runs `child` in this one's memory, and waits until it has executed a program or ended. Nothing is
+/// copied, and the system's next turn is the child's: that is what makes it quicker than [`fork`].
+///
+/// `child` must not allocate, and keeps nothing.
+pub(super) fn lend<F: Fn()>(child: &F) -> io::Result<Pid> {
+    extern "C" fn enter<F: Fn()>(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is the closure below, which stays where it is while that waits.
+        let child = unsafe { &*child.cast_const().cast::<F>() };
+        child();
+        leave(FAILED);
+    }
+    let mut stack = vec![[0_u128; 1024]; STACK / (16 * 1024)];
+    let top = stack.as_mut_ptr_range().end.cast();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let child = (&raw const *child).cast_mut().cast();
+    // SAFETY: the stack is the child's alone, is large enough and aligned; the closure outlives the child's use of it, for
+    // this thread, the only one, goes on when the child has memory of its own or is gone.
+    let pid = unsafe { libc::clone(enter::<F>, top, flags, child) };
+    known(pid).ok_or_else(io::Error::last_os_error)
+}
+
 /// Ends this process, and nothing of what it shares with the one that it was forked from.
 pub(super) fn leave(code: i32) -> ! {
     // SAFETY: ends the process at once; nobody is left to miss anything.
@@ -188,6 +209,12 @@ fn span(time: libc::timeval) -> Duration {
     let micros = u32::try_from(time.tv_usec).unwrap_or(0);
     Duration::new(time.tv_sec.cast_unsigned(), micros * 1000)
 }
+
+/// The exit of a process that became no program; nobody looks at it.
+const FAILED: i32 = 127;
+
+/// Bytes of stack for a child that shares this process's memory.
+const STACK: usize = 256 * 1024;
 
 /// Between two looks at what is left.
 const STEP: Duration = Duration::from_millis(5);

@@ -1,10 +1,11 @@
-//! The way from a forked process to the program: gives up everything that the program is not to have, then executes it.
-//! Never allocates, and never comes back.
+//! The way from a new process to the program: gives up everything that the program is not to have, then executes it.
+//! Never allocates.
 //!
 //! Every descriptor of these processes is closed by `execve`, signals do what they do by default since the keeper
 //! began, and standard input is `/dev/null` there already.
 #![expect(unsafe_code, reason = "executing a program is a bare call")]
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -18,12 +19,12 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::below::{die_with, leave};
+use super::below::die_with;
 use super::descriptors::close_at_exec;
 use super::signals::unblock;
 use super::words::Pointers;
 
-/// All that is needed, made before the fork.
+/// All that is needed, made by the runner, in whose memory this happens.
 pub(super) struct Launch<'r> {
     pub(super) path: &'r CStr,
     pub(super) arguments: Pointers<'r>,
@@ -68,35 +69,14 @@ pub(super) struct Stumble {
     pub(super) error: i32,
 }
 
-impl Stumble {
-    /// Its length, in bytes.
-    pub(super) const LEN: usize = 5;
-
-    pub(super) const fn encode(self) -> [u8; Self::LEN] {
-        let [a, b, c, d] = self.error.to_le_bytes();
-        [self.step as u8, a, b, c, d]
-    }
-
-    pub(super) fn decode(bytes: [u8; Self::LEN]) -> Self {
-        let [step, error @ ..] = bytes;
-        let step = match step {
-            1 => Step::Enter,
-            2 => Step::Execute,
-            _ => Step::Contain,
-        };
-        Self { step, error: i32::from_le_bytes(error) }
-    }
-}
-
 impl Launch<'_> {
-    /// Becomes the program, which writes to `output`; tells `told` if it cannot.
-    pub(super) fn launch(&self, output: BorrowedFd<'_>, told: BorrowedFd<'_>) -> ! {
-        let stumble = match self.contain(output).map_err(|error| (Step::Contain, error.raw_os_error())) {
+    /// Becomes the program, which writes to `output`; leaves a word if it cannot.
+    pub(super) fn launch(&self, output: BorrowedFd<'_>, stumble: &Cell<Option<Stumble>>) {
+        let (step, error) = match self.contain(output) {
             Ok(()) => self.execute(),
-            Err((step, error)) => Stumble { step, error },
+            Err(error) => (Step::Contain, error.raw_os_error()),
         };
-        let _ = rustix::io::write(told, &stumble.encode());
-        leave(FAILED);
+        stumble.set(Some(Stumble { step, error }));
     }
 
     fn contain(&self, output: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -105,8 +85,7 @@ impl Launch<'_> {
         dup2_stderr(output)?;
         close_at_exec();
         umask(Mode::from_raw_mode(0o077));
-        // Neither helps the program, nor does it matter where the system does not know it.
-        let _ = setpriority_process(None, self.nice);
+        // No program is the better for it, nor must it be where the system does not know it.
         let _ = be_first_when_memory_ends();
         let Limits { cpu, memory, processes } = self.limits;
         limit(Resource::Cpu, cpu, cpu.saturating_add(1))?;
@@ -118,7 +97,7 @@ impl Launch<'_> {
         set_no_new_privs(true)?;
         // After the user, for that undoes it.
         if !die_with(self.runner, Signal::KILL) {
-            leave(FAILED);
+            return Err(Errno::SRCH);
         }
         unblock().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
     }
@@ -152,14 +131,16 @@ impl Launch<'_> {
         Ok(())
     }
 
-    fn execute(&self) -> Stumble {
+    fn execute(&self) -> (Step, i32) {
         // As the user: it must be the one who may enter.
         if let Err(error) = chdir(self.folder) {
-            return Stumble { step: Step::Enter, error: error.raw_os_error() };
+            return (Step::Enter, error.raw_os_error());
         }
+        // Last, so that it is not overtaken on the way.
+        let _ = setpriority_process(None, self.nice);
         // SAFETY: a text that ends with a zero, and two lists of such that end with a null pointer; all of them outlive this.
         unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
-        Stumble { step: Step::Execute, error: io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+        (Step::Execute, io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 }
 
@@ -173,9 +154,6 @@ fn be_first_when_memory_ends() -> Result<(), Errno> {
     rustix::io::write(file.as_fd(), b"500")?;
     Ok(())
 }
-
-/// The exit of a process that became no program; nobody looks at it.
-const FAILED: i32 = 127;
 
 /// Open files of each process.
 const FILES: u64 = 256;

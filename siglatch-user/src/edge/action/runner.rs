@@ -1,6 +1,7 @@
 //! Watches over one run of a program, in a process of its own: holds it to its bounds, keeps the beginning of what it
 //! writes, and ends everything below it. Never runs a second one.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process_group};
 use rustix::thread::{Gid, Uid, set_name};
 
 use super::account::Account;
-use super::below::{self, Exit, Fork, Reaped, adopt, die_with, end_all, fork, leave};
+use super::below::{self, Exit, Reaped, adopt, die_with, end_all, leave, lend};
 use super::launch::{Launch, Limits, Step, Stumble};
 use super::message::Report;
 use super::signals::{Signalled, Signals, timespec};
@@ -44,16 +45,12 @@ struct Run<'s> {
     words: Words,
     began: Instant,
     program: Option<Pid>,
-    /// Says whether the program was executed: closed then, and not before.
-    told: Option<OwnedFd>,
     /// What the program writes to.
     output: Option<OwnedFd>,
     kept: Vec<u8>,
     written: u64,
     /// What it went beyond, and when it is killed for it.
     over: Option<(Bound, Instant)>,
-    /// Whether the user's processes were counted because there seemed to be too many.
-    counted: bool,
 }
 
 /// Does the errand, tells how it ended, and leaves.
@@ -72,7 +69,7 @@ pub(super) fn run(errand: Errand<'_>) -> ! {
     leave(0);
 }
 
-/// Looks at everything that is not to be looked at between fork and program.
+/// Looks at everything, and makes everything, that a process on its way to the program cannot.
 fn prepare(errand: Errand<'_>, began: Instant) -> Result<Run<'_>, Ending> {
     let account = survey(&errand.ready.program).map_err(|unfit| {
         let mut ending = Ending::not_started(unfit.why());
@@ -90,36 +87,36 @@ fn prepare(errand: Errand<'_>, began: Instant) -> Result<Run<'_>, Ending> {
         words,
         began,
         program: None,
-        told: None,
         output: None,
         kept: Vec::with_capacity(Ending::OUTPUT_MAX),
         written: 0,
         over: None,
-        counted: false,
     })
 }
 
 impl Run<'_> {
     /// Runs the program, and ends everything below it.
     fn go(mut self) -> Result<Ending, Ending> {
-        self.launch(self.errand.ready.processes_of_user).map_err(|error| not_started(&error))?;
-        let ended = self.watch();
-        let how = match (ended, self.over) {
-            (Err(ending), _) => Err(ending),
-            (Ok(_), Some((bound, _))) => Ok(How::Bounded(bound)),
-            (Ok(Some(reaped)), None) => Ok(self.judge(reaped)),
-            (Ok(None), None) => Ok(How::Lost),
+        if let Err(stumble) = self.launch(self.errand.ready.processes_of_user)? {
+            // Without a program there is nothing below.
+            return Err(Ending::not_started(why(stumble)));
+        }
+        tell(self.errand, &Report::Started(self.errand.job.id));
+        let how = match (self.watch(), self.over) {
+            (_, Some((bound, _))) => How::Bounded(bound),
+            (Some(reaped), None) => self.judge(reaped),
+            (None, None) => How::Lost,
         };
         end_all(self.errand.signals, KILL_PATIENCE, |_| ());
         self.drain();
-        how.map(|how| Ending { how, took: Duration::ZERO, output: self.kept, written: self.written })
+        Ok(Ending { how, took: Duration::ZERO, output: self.kept, written: self.written })
     }
 
-    /// Forks the process that becomes the program.
-    fn launch(&mut self, processes: u64) -> io::Result<()> {
+    /// Makes the process that becomes the program, or says why it did not.
+    fn launch(&mut self, processes: u64) -> Result<Result<(), Stumble>, Ending> {
         let bounds = self.errand.ready.program.bounds;
         let launch = Launch {
-            path: self.errand.ready.command.first().ok_or(io::ErrorKind::InvalidInput)?,
+            path: self.errand.ready.command.first().ok_or_else(|| Ending::not_started(NotStarted::Missing))?,
             arguments: self.words.arguments(),
             environment: self.words.environment(),
             folder: &self.errand.ready.folder,
@@ -134,27 +131,36 @@ impl Run<'_> {
             nice: self.errand.nice,
             runner: getpid(),
         };
-        let (output, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&output, true)?;
+        let (output, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(system)?;
+        rustix::io::ioctl_fionbio(&output, true).map_err(system)?;
         // Whoever opens /dev/stderr opens the pipe once more, and must be its owner for that.
         let _ = fchown(&write_end, Some(launch.uid), Some(launch.gid));
-        let (told, teller) = pipe_with(PipeFlags::CLOEXEC)?;
-        match fork()? {
-            Fork::Child => launch.launch(write_end.as_fd(), teller.as_fd()),
-            Fork::Parent(pid) => self.program = Some(pid),
+        let stumble = Cell::new(None);
+        let program = lend(&|| launch.launch(write_end.as_fd(), &stumble)).map_err(|error| not_started(&error))?;
+        match stumble.get() {
+            None => {
+                (self.output, self.program) = (Some(output), Some(program));
+                Ok(Ok(()))
+            }
+            // The user has many processes besides those that knocks start: then they are counted, and allowed on top.
+            Some(Stumble { step: Step::Execute, error: libc::EAGAIN })
+                if processes == self.errand.ready.processes_of_user =>
+            {
+                let others = processes_of(self.account.uid).max(1);
+                self.launch(processes.saturating_add(others))
+            }
+            Some(stumble) => Ok(Err(stumble)),
         }
-        (self.output, self.told) = (Some(output), Some(told));
-        Ok(())
     }
 
     /// Waits until the program has ended or must be ended; how it ended, if it has.
-    fn watch(&mut self) -> Result<Option<Reaped>, Ending> {
+    fn watch(&mut self) -> Option<Reaped> {
         let mut look = Instant::now() + LOOK;
         loop {
             let now = Instant::now();
             let deadline = self.began + self.errand.ready.program.bounds.time;
             match self.over {
-                Some((_, kill)) if now >= kill => return Ok(None),
+                Some((_, kill)) if now >= kill => return None,
                 None if now >= deadline => self.stop(Bound::Time),
                 Some(_) | None => {}
             }
@@ -162,13 +168,12 @@ impl Run<'_> {
                 let most = usize::try_from(self.errand.ready.program.bounds.processes).unwrap_or(usize::MAX);
                 if below::count(most) > most {
                     self.over = Some((Bound::Processes, now));
-                    return Ok(None);
+                    return None;
                 }
                 look = now + LOOK;
             }
             let until = self.over.map_or(deadline, |(_, kill)| kill).min(look);
             self.wait(until.saturating_duration_since(now));
-            self.hear()?;
             self.listen();
             while let Some(signalled) = self.errand.signals.take() {
                 match signalled {
@@ -184,11 +189,7 @@ impl Run<'_> {
             while let Ok(Some(reaped)) = below::reap() {
                 if Some(reaped.pid) == self.program {
                     self.program = None;
-                    // Its last word may be that it was never executed.
-                    self.hear()?;
-                    if self.program.is_none() {
-                        return Ok(Some(reaped));
-                    }
+                    return Some(reaped);
                 }
             }
         }
@@ -196,36 +197,9 @@ impl Run<'_> {
 
     fn wait(&self, most: Duration) {
         let mut fds = vec![PollFd::new(self.errand.signals, PollFlags::IN)];
-        fds.extend(self.told.iter().map(|told| PollFd::new(told, PollFlags::IN)));
         // What is over is no longer read: whoever writes on waits.
         fds.extend(self.output.iter().filter(|_| self.over.is_none()).map(|output| PollFd::new(output, PollFlags::IN)));
         let _ = poll(&mut fds, Some(&timespec(most)));
-    }
-
-    /// Hears whether the program was executed.
-    fn hear(&mut self) -> Result<(), Ending> {
-        let Some(told) = &self.told else { return Ok(()) };
-        let mut fds = [PollFd::new(told, PollFlags::IN)];
-        if poll(&mut fds, Some(&timespec(Duration::ZERO))).unwrap_or(0) == 0 {
-            return Ok(());
-        }
-        let mut stumble = [0; Stumble::LEN];
-        let length = read(told, &mut stumble).unwrap_or(0);
-        self.told = None;
-        if length < stumble.len() {
-            tell(self.errand, &Report::Started(self.errand.job.id));
-            return Ok(());
-        }
-        match Stumble::decode(stumble) {
-            // The user has many processes besides those that knocks start: then they are counted, and allowed on top.
-            Stumble { step: Step::Execute, error: libc::EAGAIN } if !self.counted => {
-                self.counted = true;
-                let others = processes_of(self.account.uid);
-                let processes = self.errand.ready.processes_of_user.saturating_add(others);
-                self.launch(processes).map_err(|error| not_started(&error))
-            }
-            stumble => Err(Ending::not_started(why(stumble))),
-        }
     }
 
     /// Reads what was written.
@@ -296,6 +270,10 @@ impl Run<'_> {
 fn tell(errand: Errand<'_>, report: &Report) {
     // Without anybody to tell there is nothing to do about it.
     while send(errand.socket, &report.encode(), SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
+}
+
+fn system(error: Errno) -> Ending {
+    Ending::not_started(NotStarted::System(error.raw_os_error()))
 }
 
 fn not_started(error: &io::Error) -> Ending {
