@@ -184,6 +184,7 @@ fn the_operators_sets_are_checked_filled_and_watched() {
 #[test]
 fn only_the_granted_are_forwarded_and_only_to_that_door_fragments_included() {
     in_namespace(|| {
+        shell(NO_WAITING);
         let outside = Neighbour::new("outside", ["10.9.0", "fd09:"]);
         let inside = Neighbour::new("inside", ["10.8.0", "fd08:"]);
         shell("echo 1 | tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding");
@@ -226,6 +227,7 @@ impl Neighbour {
         let (to_us, id) = mpsc::channel();
         thread::spawn(move || {
             enter_namespace();
+            shell(NO_WAITING);
             to_us.send(gettid().as_raw_nonzero()).unwrap();
             todo.into_iter().for_each(|work| work());
         });
@@ -276,3 +278,6 @@ fn forward(source: &str, door: &str) -> Grant {
     let key = GrantKey { destination: Some(destination), service, source: source.parse::<IpAddr>().unwrap().into() };
     Grant { key, ttl: Duration::from_secs(300), label: "alice ssh".to_owned() }
 }
+
+/// Else nobody is asked for as a neighbour until it is sure, for seconds, that an address is nobody else's.
+const NO_WAITING: &str = "cd /proc/sys/net/ipv6/conf; echo 0 | tee all/accept_dad default/accept_dad";
