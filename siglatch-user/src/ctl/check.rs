@@ -8,6 +8,8 @@ use clap::Args;
 use super::config_file::DEFAULT_CONFIG;
 use super::load::{EX_CONFIG, Failure, Loaded, load, style};
 use crate::config::Given;
+use crate::edge::action::survey;
+use crate::policy::{Policy, Program};
 
 /// Say everything that is wrong with the configuration, at once.
 ///
@@ -42,10 +44,16 @@ impl Check {
 /// Says what is wrong with the configuration, or that nothing is; and what to exit with.
 pub fn check(program: &str, file: &Path, given: &Given, shape: Shape) -> ExitCode {
     match (load(file, given), shape) {
-        (Ok(Loaded { report, .. }), shape) => {
+        (Ok(Loaded { settings, report }), shape) => {
             match shape {
                 Shape::Pictures => eprint!("{}", report.render(style())),
                 Shape::Lines => print!("{}", report.lines()),
+            }
+            for line in unfit_programs(&settings.policy) {
+                match shape {
+                    Shape::Pictures => eprintln!("{line}\n"),
+                    Shape::Lines => println!("{}: {line}", file.display()),
+                }
             }
             let but = if report.findings().is_empty() { String::new() } else { format!(", {}", report.summary()) };
             eprintln!("{program}: {} is sound{but}", file.display());
@@ -57,4 +65,13 @@ pub fn check(program: &str, file: &Path, given: &Given, shape: Shape) -> ExitCod
         }
         (Err(failure), _) => failure.tell(program),
     }
+}
+
+/// A warning for each program that would not be started as this machine is: everything else works.
+fn unfit_programs(policy: &Policy) -> Vec<String> {
+    let unfit = |program: &Program| {
+        let unfit = survey(program).err()?;
+        Some(format!("warning[unfit-program]: the program of {} would not be started: {unfit}", program.name))
+    };
+    policy.programs().iter().filter_map(unfit).collect()
 }
