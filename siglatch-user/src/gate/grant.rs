@@ -52,9 +52,8 @@ pub fn still_allowed(grant: &Grant, policy: &Policy) -> bool {
     let Some((user, action)) = grant.label.split_once(' ') else {
         return false;
     };
-    let user = policy.users().find(|candidate| candidate.name == user && candidate.enabled);
-    let action = policy.actions().find(|candidate| candidate.name == action);
-    let (Some(user), Some(action)) = (user, action) else {
+    let user = policy.user_named(user).filter(|user| user.enabled);
+    let (Some(user), Some(action)) = (user, policy.action_named(action)) else {
         return false;
     };
     let opens = match &action.kind {

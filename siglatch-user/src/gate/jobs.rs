@@ -157,6 +157,18 @@ impl Jobs {
         Some(task)
     }
 
+    /// Gives no places any more; returns the runs that wait, but for undos.
+    pub(super) fn close(&mut self) -> Vec<Job> {
+        self.at_once = 0;
+        let in_line = self.lines.iter().flat_map(|line| line.waiting.values());
+        let held = self.held.values().flat_map(BTreeMap::values);
+        let waiting: Vec<_> = in_line.chain(held).map(|task| (task.job.id, task.job.program)).collect();
+        let tasks = waiting.into_iter().filter_map(|(id, program)| self.cancel(id, program));
+        let mut jobs: Vec<_> = tasks.map(|task| *task.job).filter(|job| !matches!(job.why, Why::Undo(_))).collect();
+        jobs.sort_by_key(|job| job.id);
+        jobs
+    }
+
     pub(super) fn programs(&self) -> Programs {
         Programs { running: self.running.len(), waiting: self.waiting, dropped: self.dropped }
     }

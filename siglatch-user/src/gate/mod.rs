@@ -129,7 +129,10 @@ impl Gate {
             retry: None,
         };
         gate.grants.take_over(grants, now.boot);
-        gate.restore_debts(noted.debts, noted.rebooted, now);
+        // What only tells leaves the ledger to a run that does.
+        if !gate.policy.is_dry() {
+            gate.restore_debts(noted.debts, noted.rebooted, now);
+        }
         gate
     }
 
@@ -231,6 +234,13 @@ impl Gate {
         std::mem::take(&mut self.lost_debts)
     }
 
+    /// Starts no program any more: the daemon stops. Gives the runs that have waited, and will not be; what is to be undone
+    /// stays in the ledger.
+    #[must_use]
+    pub fn stop_programs(&mut self) -> Vec<Job> {
+        self.jobs.close()
+    }
+
     /// Whether knocks are refused because they cannot be written into the audit log.
     pub const fn set_unaudited(&mut self, unaudited: bool) {
         self.unaudited = unaudited;
@@ -281,7 +291,7 @@ impl Gate {
     /// The number of the user with that name.
     #[must_use]
     pub fn user_named(&self, name: &str) -> Option<UserId> {
-        self.policy.users().find(|user| user.name == name).map(|user| user.id)
+        self.policy.user_named(name).map(|user| user.id)
     }
 
     /// The user's name, for logs.

@@ -124,7 +124,7 @@ refusals! {
     Stale "stale",
     /// Admitted before.
     Replay "replay",
-    /// No room to remember it: admitting it might mean admitting it twice.
+    /// No room to remember it, so that admitting it might mean admitting it twice; or none for what it opens or owes.
     Overloaded "overloaded",
     /// It could not be written into the audit log, and the operator wants nothing to happen that is not there.
     Unaudited "unaudited",

@@ -24,8 +24,11 @@ pub use service::{Protocol, Service, ServiceFlaw};
 pub struct Policy {
     users: BTreeMap<UserId, User>,
     actions: BTreeMap<ActionId, Action>,
+    user_names: BTreeMap<String, UserId>,
+    action_names: BTreeMap<String, ActionId>,
     sequences: Vec<Sequence>,
     programs: Vec<Program>,
+    is_dry: bool,
     /// Farthest that a stamp may be from our clock, either way.
     max_skew: Duration,
 }
@@ -197,14 +200,17 @@ pub struct Step<'a> {
 }
 
 impl Policy {
-    /// Puts the rules together. Ids must be unique: the configuration's check sees to it, the last one wins.
+    /// Puts the rules together. Numbers and names must be unique: the configuration's check sees to it, the last one wins.
     #[must_use]
     pub fn new(users: Vec<User>, actions: Vec<Action>, sequences: Vec<Sequence>, max_skew: Duration) -> Self {
         Self {
+            user_names: users.iter().map(|user| (user.name.clone(), user.id)).collect(),
+            action_names: actions.iter().map(|action| (action.name.clone(), action.id)).collect(),
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             actions: actions.into_iter().map(|action| (action.id, action)).collect(),
             sequences,
             programs: Vec::new(),
+            is_dry: false,
             max_skew,
         }
     }
@@ -216,9 +222,16 @@ impl Policy {
         self
     }
 
-    /// Has every action only tell what it would have done.
+    /// Has every action only tell what it would have done, and leaves what earlier runs owe to later ones.
     pub fn make_dry(&mut self) {
+        self.is_dry = true;
         self.actions.values_mut().for_each(|action| action.dry_run = true);
+    }
+
+    /// Whether nothing at all is to be done.
+    #[must_use]
+    pub const fn is_dry(&self) -> bool {
+        self.is_dry
     }
 
     /// Farthest that a stamp may be from our clock, either way.
@@ -233,6 +246,12 @@ impl Policy {
         self.users.get(&id)
     }
 
+    /// The user with that name.
+    #[must_use]
+    pub fn user_named(&self, name: &str) -> Option<&User> {
+        self.user_names.get(name).and_then(|id| self.user(*id))
+    }
+
     /// Every user, by number.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.users.values()
@@ -242,6 +261,12 @@ impl Policy {
     #[must_use]
     pub fn action(&self, id: ActionId) -> Option<&Action> {
         self.actions.get(&id)
+    }
+
+    /// The action with that name.
+    #[must_use]
+    pub fn action_named(&self, name: &str) -> Option<&Action> {
+        self.action_names.get(name).and_then(|id| self.action(*id))
     }
 
     /// Every action, by number.

@@ -58,6 +58,19 @@ fn a_dry_use_counts_until_the_daemon_stops_and_is_not_noted() {
 }
 
 #[test]
+fn a_daemon_that_only_tells_undoes_nothing_and_leaves_the_ledger_alone() {
+    let mut door = Door::of(workshop());
+    let _ = door.does(WEB);
+    let debts: Vec<_> = door.gate.debts().cloned().collect();
+    let mut policy = workshop();
+    policy.make_dry();
+    door.policy = Arc::new(policy);
+    door.restart_from(Noted { debts, rebooted: true, ..Noted::default() });
+    assert_eq!(door.wait_secs(600), [""; 0]);
+    assert_eq!(door.does(WEB), ["would open tcp/443 60 alice web"]);
+}
+
+#[test]
 fn a_dry_knock_is_refused_like_any_other() {
     let mut door = Door::of(workshop_with(|_, actions, programs| {
         actions.iter_mut().for_each(|action| action.dry_run = action.id == RUN);

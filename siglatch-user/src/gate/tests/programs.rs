@@ -103,6 +103,21 @@ fn failures_wait_beyond_a_queue_s_bound_and_are_dropped_beyond_theirs() {
 }
 
 #[test]
+fn after_its_end_a_gate_starts_nothing_and_says_what_had_waited() {
+    let mut door = Door::of(workshop());
+    assert_eq!(door.does(VPN).len(), 2);
+    assert!(door.end(1, How::Exited(0)).is_empty());
+    for _ in 0..2 {
+        assert_eq!(door.now_knock(RUN, HOME), admitted(RUN));
+    }
+    assert_eq!(door.said(), ["run 2 once for a knock"]);
+    assert_eq!(door.gate.stop_programs().iter().map(|job| job.id).collect::<Vec<_>>(), [JobId(3)]);
+    assert!(door.end(2, How::Bounded(Bound::Stop)).is_empty());
+    assert_eq!(door.wait_secs(60), [""; 0], "the undo is the next daemon's");
+    assert_eq!(door.gate.debts().count(), 1);
+}
+
+#[test]
 fn a_withdrawn_run_gives_its_place_back_and_does_not_run() {
     let mut door = Door::of(workshop());
     assert_eq!(door.now_knock(RUN, HOME), admitted(RUN));
