@@ -113,7 +113,8 @@ pub struct GrantRule {
     pub max_ttl: Duration,
     /// Which address it is opened for.
     pub source: SourceRule,
-    /// Runs when what one knock, or several in time, have opened for an address ends.
+    /// Runs when what one knock, or several in time, of one user have opened for an address ends; also if somebody else's
+    /// knock has kept it open for longer, as that has an undo of its own.
     pub undo: Option<ProgramId>,
 }
 

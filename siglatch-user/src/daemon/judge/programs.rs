@@ -1,6 +1,7 @@
 //! Programs: handed to the starter, and told to the gate, the log and the audit log when they end. Never starts one itself.
 
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -8,7 +9,7 @@ use super::{Input, Judge};
 use crate::audit::Event;
 use crate::edge::action::News;
 use crate::edge::clock;
-use crate::gate::{Ending, How, Job, JobId, NotStarted};
+use crate::gate::{Bound, Ending, How, Job, JobId, NotStarted};
 use crate::policy::ProgramId;
 
 impl Judge {
@@ -49,6 +50,13 @@ impl Judge {
     pub(super) fn end_programs(&mut self, inputs: &Receiver<Input>) {
         let Some(starter) = &self.starter else { return };
         starter.stop();
+        // Before any place is free: what waits for one never starts, and the audit log says so.
+        let stopped = Ending { how: How::Bounded(Bound::Stop), took: Duration::ZERO, output: Vec::new(), written: 0 };
+        for job in self.gate.stop_programs() {
+            let id = job.id;
+            self.running.insert(id, Box::new(job));
+            self.tell_end(id, &stopped);
+        }
         let deadline = clock::boot().after(PATIENCE);
         while !self.running.is_empty() {
             match inputs.recv_timeout(deadline.since(clock::boot())) {
@@ -100,4 +108,4 @@ impl Judge {
 }
 
 /// A little longer than programs have between TERM and KILL.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(4);
