@@ -260,11 +260,14 @@ impl Debts {
             return None;
         }
         let owed = self.owed.get(&id)?;
-        if self.by_kind.get(&Kind::of(&owed.debt.call)).is_some_and(|other| *other != id) {
-            self.remove(id);
-            return Some(Due::Covered(id));
-        }
-        Some(Due::Undo(id, owed.program, Box::new(owed.debt.call.clone())))
+        let later = self.by_kind.get(&Kind::of(&owed.debt.call)).copied().filter(|later| *later != id);
+        let Some(later) = later else {
+            return Some(Due::Undo(id, owed.program, Box::new(owed.debt.call.clone())));
+        };
+        self.remove(id);
+        // Even if the runs behind that one never begin.
+        self.update(later, |later| later.has_begun = true);
+        Some(Due::Covered(id))
     }
 
     /// Its undo waits for a place.

@@ -34,6 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (action, any::<bool>(), any::<bool>()).prop_map(|(action, bob, far)| Event::Knock(action, bob, far)),
         1 => Just(Event::Operator),
         3 => (0..50_u64).prop_map(Event::Pass),
+        1 => Just(Event::Pass(60)),
         6 => (0..4_usize, how).prop_map(|(which, how)| Event::End(which, how)),
         6 => prop::bool::weighted(0.8).prop_map(Event::CarryOut),
         1 => any::<bool>().prop_map(Event::Crash),

@@ -145,6 +145,18 @@ fn an_undo_to_be_tried_again_is_covered_by_a_later_debt() {
 }
 
 #[test]
+fn a_debt_that_covers_another_is_undone_even_if_its_own_run_never_began() {
+    let mut door = Door::of(workshop());
+    let _ = (door.does(VPN), door.end(1, DONE));
+    assert_eq!(door.wait_secs(60), ["run 2 vpn-off to undo 1"]);
+    assert_eq!(door.does(VPN), ["owe 2 vpn-off in 60"]);
+    assert_eq!(door.end(2, How::Lost), ["run 3 vpn for a knock"]);
+    assert_eq!(door.wait_secs(60), ["settled 1"]);
+    assert!(door.end(3, How::NotStarted(NotStarted::Missing)).is_empty());
+    assert_eq!(door.wait_secs(0), ["run 4 vpn-off to undo 2"]);
+}
+
+#[test]
 fn what_never_began_is_not_undone() {
     let mut door = Door::of(workshop());
     let _ = door.does(VPN);
