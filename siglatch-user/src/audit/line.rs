@@ -125,6 +125,8 @@ impl PerMinute {
 }
 
 fn put(text: &mut String, name: &str, value: &Value) {
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+    let name = if is_word { name } else { "?" };
     // A `String` takes everything.
     let _ = match value {
         Value::Null => Ok(()),
@@ -141,8 +143,9 @@ fn put(text: &mut String, name: &str, value: &Value) {
     };
 }
 
-/// The text, in quotes where it must be.
-fn quoted(text: &str) -> String {
+/// The text, in quotes where it must be: printable ASCII, whatever it is.
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@+-,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.to_owned();

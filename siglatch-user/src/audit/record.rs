@@ -18,6 +18,11 @@ impl Record {
         serde_json::from_slice(line).ok()
     }
 
+    /// A record of these fields.
+    pub fn of<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>) -> Self {
+        Self(fields.map(|(name, value)| (name.to_owned(), value.clone())).collect())
+    }
+
     /// The fields in their order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))

@@ -39,7 +39,7 @@ pub use settings::{
     Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule,
     Limits, OperatorSets, OwnTable, Scope, Settings, WhenFailing, Xdp,
 };
-pub use single::{ADMIN_SOCKET, admin_socket, length_of_time, network};
+pub use single::{ADMIN_SOCKET, admin_socket, audit_log, length_of_time, network};
 
 use finding::Findings;
 use section::Section;

@@ -1,5 +1,5 @@
-//! Single things that mean on a command line what they mean in the configuration, and the one thing in it that counts
-//! even if the rest is not sound: where the daemon's socket is. Never reads a file.
+//! Single things that mean on a command line what they mean in the configuration, and what counts in it even if the rest
+//! is not sound: where the daemon's socket is, and where its audit log. Never reads a file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use siglatch_common::address::Network;
 use toml::de::DeTable;
 
+use super::AuditRule;
 use super::value::{self, Flaw};
 
 /// Where the daemon's socket is unless the operator says otherwise.
@@ -37,6 +38,21 @@ pub fn admin_socket(text: &str, folder: &Path) -> PathBuf {
     folder.join(socket.unwrap_or(ADMIN_SOCKET))
 }
 
+/// The file of the audit log, and the folder where its head is, by a configuration in that folder.
+#[must_use]
+pub fn audit_log(text: &str, folder: &Path) -> (PathBuf, PathBuf) {
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let said = |table: &str, key: &str| {
+        let table = tree.get_ref().get(table).and_then(|table| table.get_ref().as_table());
+        table.and_then(|table| table.get(key)?.get_ref().as_str().map(str::to_owned))
+    };
+    let of = |table, key, otherwise: &str| folder.join(said(table, key).unwrap_or_else(|| otherwise.to_owned()));
+    (of("audit", "file", AuditRule::DEFAULT_FILE), of("state", "dir", STATE_DIR))
+}
+
+/// Where the daemon keeps its state unless the operator says otherwise.
+const STATE_DIR: &str = "/var/lib/siglatch";
+
 fn one_line(flaw: Flaw) -> String {
     format!("{}; {}", flaw.message, flaw.help)
 }
@@ -58,6 +74,16 @@ mod tests {
         ] {
             assert_eq!(admin_socket(text, folder), Path::new(path), "{text}");
         }
+    }
+
+    #[test]
+    fn the_audit_log_is_found_there_too() {
+        let folder = Path::new("/etc/siglatch");
+        let places = |text| audit_log(text, folder);
+        let defaults = (PathBuf::from(AuditRule::DEFAULT_FILE), PathBuf::from(STATE_DIR));
+        assert_eq!(places("[audit]\nenabled = true\n[nonsense"), defaults);
+        let said = places("[audit]\nfile = \"a.jsonl\"\n[state]\ndir = \"/srv/s\"\n");
+        assert_eq!(said, (PathBuf::from("/etc/siglatch/a.jsonl"), PathBuf::from("/srv/s")));
     }
 
     #[test]

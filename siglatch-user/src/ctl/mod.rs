@@ -1,6 +1,7 @@
 //! `siglatchctl`: what an operator types. One file a command; what they share is in `load`, `overlay` and `keygen`.
 //! Never judges a knock.
 
+mod audit;
 mod ban;
 mod bans;
 pub mod check;
@@ -49,6 +50,7 @@ enum Command {
     Bans(bans::Bans),
     Ban(ban::Ban),
     Unban(unban::Unban),
+    Audit(audit::Audit),
     #[command(subcommand)]
     Debug(debug::Command),
 }
@@ -69,6 +71,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bans(bans) => bans.run(),
         Command::Ban(ban) => ban.run(),
         Command::Unban(unban) => unban.run(),
+        Command::Audit(audit) => return audit.run(),
         Command::Debug(debug) => debug.run(),
     };
     match done {
@@ -83,4 +86,5 @@ const EXAMPLES: &str = "Examples:
   siglatchctl gate-key rotate                make a new key for the stamps of clients
   siglatchctl check                          say what is wrong with the configuration
   siglatchctl status                         show how the daemon is
-  siglatchctl ban 192.0.2.7 --for 2h         ban somebody";
+  siglatchctl ban 192.0.2.7 --for 2h         ban somebody
+  siglatchctl audit --user alice --since 2h  say what she did";

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use error::AuditError;
-pub use shelf::{Lines, LogPart, Shelf, Tail, head_path, read_head};
+pub use shelf::{Lines, LogPart, Shelf, Tail, head_path, read_head, seq_at_start};
 
 use crate::audit::Event;
 use crate::audit::event::Start;

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -177,6 +178,20 @@ impl Tail {
         }
     }
 
+    /// The lines that are added next: waits until there are some.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn wait(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        loop {
+            let lines = self.read()?;
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+            std::thread::sleep(POLLING);
+        }
+    }
+
     fn begin(&mut self, file: File) {
         (self.file, self.place) = (Some(file), 0);
         self.rest.clear();
@@ -235,9 +250,12 @@ fn first_seq_of(file: &File) -> Option<u64> {
     seq_at_start(start.get(..count)?)
 }
 
-/// The number of a line that may be cut: `{"v":1,"seq":57,…`.
-fn seq_at_start(line: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(line).unwrap_or_default();
+/// The number of a record by the beginning of its line: `{"v":1,"seq":57,…`.
+#[must_use]
+pub fn seq_at_start(line: &[u8]) -> Option<u64> {
+    let start = line.get(..64).unwrap_or(line);
+    // A letter that is cut at the end is of no interest.
+    let text = start.utf8_chunks().next()?.valid();
     let (_, rest) = text.split_once("\"seq\":")?;
     let (digits, _) = rest.split_once(',')?;
     digits.parse().ok()
@@ -278,6 +296,9 @@ pub(super) fn aside_seq(log: &Path, path: &Path) -> Option<u64> {
 
 /// Files that other programs have compressed.
 const PACKED: [&str; 6] = ["gz", "xz", "zst", "bz2", "lz4", "Z"];
+
+/// How often a log that is followed is looked at.
+const POLLING: Duration = Duration::from_millis(200);
 
 const ATTEMPTS: usize = 10;
 const BLOCK: usize = 256 * 1024;
