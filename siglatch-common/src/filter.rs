@@ -4,11 +4,12 @@
 use crate::address::Halves;
 use crate::frame::{Frame, Headers, Seen, read, source_of};
 use crate::lane::Lane;
-use crate::layout::PortRule;
+use crate::layout::{Candidate, PortRule};
 use crate::outcome::Outcome;
 use crate::pace::Pace;
 use crate::siphash::{Key, siphash_1_3};
 use crate::stamp::{STAMP_LEN, Slot, stamp};
+use crate::units::Boot;
 use crate::wire::Wire;
 use crate::wire::v1::SEALED_LEN;
 
@@ -77,6 +78,29 @@ pub struct Arrival {
     pub dest_port: u16,
     /// Where the payload begins, in bytes from the start of the frame.
     pub payload_at: usize,
+}
+
+impl Arrival {
+    /// What is submitted, for hosts that have the payload in one piece; nothing if it has not the port's length. The kernel
+    /// fills a place in its ring: its stack has no room for one.
+    #[must_use]
+    pub fn candidate(&self, payload: &[u8], rule: &PortRule, lane: Lane, arrived: Boot) -> Option<Candidate> {
+        let mut datagram = [0; Candidate::ROOM];
+        datagram
+            .get_mut(..usize::from(rule.length))
+            .filter(|room| room.len() == payload.len())?
+            .copy_from_slice(payload);
+        Some(Candidate {
+            arrival_ns: arrived.as_nanos(),
+            source: self.source.address(),
+            source_port: self.source_port,
+            dest_port: self.dest_port,
+            length: rule.length,
+            wire: rule.wire,
+            lane: lane as u8,
+            datagram,
+        })
+    }
 }
 
 /// Decides about a frame, cheapest question first.
@@ -251,3 +275,30 @@ const fn packet_at(rule: &PortRule) -> usize {
 
 /// Where the 16 bytes of a fingerprint begin in a packet, sealed or not: the HMAC of a clear one.
 const RANDOM_AT: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Address;
+
+    #[test]
+    fn a_candidate_is_what_has_arrived_and_no_datagram_of_another_length_is_one() {
+        let source = Address::v4([192, 0, 2, 7]);
+        let arrival = Arrival { source: source.halves(), source_port: 40_000, dest_port: 62_201, payload_at: 42 };
+        for wire in [Wire::Sealed, Wire::Stamped, Wire::Clear] {
+            let rule = PortRule::new(62_201, wire);
+            let of = |length: u16| {
+                arrival.candidate(&[7; 512][..usize::from(length)], &rule, Lane::Known, Boot::from_nanos(5))
+            };
+            let candidate = of(rule.length).unwrap();
+            assert_eq!((candidate.arrival_ns, candidate.source), (5, source));
+            assert_eq!((candidate.source_port, candidate.dest_port), (40_000, 62_201));
+            assert_eq!((candidate.wire, candidate.lane()), (rule.wire, Some(Lane::Known)));
+            assert!(candidate.payload().unwrap().iter().all(|byte| *byte == 7));
+            assert_eq!(candidate.payload().unwrap().len(), usize::from(rule.length));
+            for length in [0, rule.length - 1, rule.length + 1, 512] {
+                assert!(of(length).is_none(), "{length}");
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use siglatch_common::layout::{Candidate, PortRule, StampKey};
 use siglatch_common::pace::Pace;
 use siglatch_common::siphash::Key;
 use siglatch_common::stamp::{SLOTS, Slot};
+use siglatch_common::units::Boot;
 
 use crate::bpf::Judged;
 
@@ -125,18 +126,7 @@ impl Host for Looking<'_> {
     fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
         let at = arrival.payload_at;
         let Some(payload) = self.frame.get(at..at + usize::from(rule.length)) else { return false };
-        let mut room = [0; Candidate::ROOM];
-        room[..payload.len()].copy_from_slice(payload);
-        self.ring.set(Some(Candidate {
-            arrival_ns: 0,
-            source: arrival.source.address(),
-            source_port: arrival.source_port,
-            dest_port: arrival.dest_port,
-            length: rule.length,
-            wire: rule.wire,
-            lane: lane as u8,
-            datagram: room,
-        }));
+        self.ring.set(arrival.candidate(payload, rule, lane, Boot::from_nanos(0)));
         true
     }
 }

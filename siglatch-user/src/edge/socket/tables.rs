@@ -8,7 +8,7 @@ use siglatch_common::address::{Address, Halves};
 use siglatch_common::ban::Ban;
 use siglatch_common::filter::{Arrival, Host, Word};
 use siglatch_common::lane::{Lane, PerLane};
-use siglatch_common::layout::{Candidate, Offender, PortRule, StampKey, Tuning};
+use siglatch_common::layout::{Offender, PortRule, StampKey, Tuning};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::pace::Pace;
 use siglatch_common::siphash::{Key, siphash_1_3};
@@ -188,21 +188,8 @@ impl<'a> Host for Desk<'a> {
     }
 
     fn submit(&self, arrival: &Arrival, rule: &PortRule, lane: Lane) -> bool {
-        let mut candidate = Candidate {
-            arrival_ns: self.letter.arrived.as_nanos(),
-            source: arrival.source.address(),
-            source_port: arrival.source_port,
-            dest_port: arrival.dest_port,
-            length: rule.length,
-            wire: rule.wire,
-            lane: lane as u8,
-            datagram: [0; Candidate::ROOM],
-        };
-        match candidate.datagram.get_mut(..self.letter.payload.len()) {
-            Some(room) => room.copy_from_slice(self.letter.payload),
-            None => return false,
-        }
-        self.queues.put(lane, candidate)
+        let Letter { payload, arrived, .. } = self.letter;
+        arrival.candidate(payload, rule, lane, arrived).is_some_and(|candidate| self.queues.put(lane, candidate))
     }
 }
 
