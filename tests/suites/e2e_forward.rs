@@ -89,6 +89,24 @@ fn what_is_flushed_is_put_back_and_a_second_daemon_takes_it_over() -> Result<()>
 }
 
 #[test]
+fn what_dnat_leads_to_a_protected_service_is_closed_and_opened_with_it() -> Result<()> {
+    let public = SocketAddr::new(GATEWAY.of(true), 8080);
+    let dnat = format!(
+        "nft 'add table ip nat; add chain ip nat pre {{ type nat hook prerouting priority -100; }}; \
+         add rule ip nat pre ip daddr {} tcp dport {} dnat to {}:{DATABASE}'",
+        public.ip(),
+        public.port(),
+        HOST.v4
+    );
+    let site = Site::prepared(RULED, &[&dnat])?;
+    ensure!(!site.is_open(client(true), public));
+    site.knock(client(true), FOR_LONG)?;
+    site.opens(client(true), public)?;
+    ensure!(!site.is_open(STRANGER.of(true), public));
+    Ok(())
+}
+
+#[test]
 fn the_operators_own_rules_let_in_what_stands_in_the_operators_sets() -> Result<()> {
     let firewall = "mode = \"sets\"\ntable = \"filter\"\nset_v4 = \"here\"\nset_forward_v4 = \"there\"";
     let street = OPERATORS_TABLE.replace("DOOR", &format!("ip daddr {} tcp dport {DATABASE}", HOST.v4));
