@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::Judge;
 use crate::admin::protocol::{Code, Problem};
 use crate::admin::{DebugEntry, DebugOrder, DebugState, DebugTarget};
+use crate::audit::{Event, event};
 use crate::config::DebugRule;
 use crate::edge::key_pool::Answer;
 use crate::gate::Verdict;
@@ -56,6 +57,7 @@ impl Judge {
                 let target = self.target(target)?;
                 for target in self.spotlight.turn_off(target) {
                     info!(whose = self.whose(target), "debugging ended by the operator");
+                    self.record_light("off", target, None);
                 }
             }
         }
@@ -73,6 +75,7 @@ impl Judge {
     pub(super) fn end_debugging(&mut self, now: Boot) {
         for target in self.spotlight.expire(now) {
             info!(whose = self.whose(target), "debugging has ended by itself");
+            self.record_light("off", target, None);
         }
         let untold = self.spotlight.take_untold();
         if untold > 0 {
@@ -121,7 +124,17 @@ impl Judge {
             seconds = span.as_secs(),
             "DEBUGGING: these knocks are told in full, payloads included"
         );
+        self.record_light("on", target, Some(span));
         Ok(())
+    }
+
+    fn record_light(&self, state: &'static str, target: Target, span: Option<Duration>) {
+        let (users, sources) = match target {
+            Target::User(user) => (vec![self.gate.user_name(user).to_owned()], Vec::new()),
+            Target::Source(source) => (Vec::new(), vec![source.to_string()]),
+        };
+        let seconds = span.map(|span| span.as_secs());
+        self.recorder.record(Event::Debug(event::Debug { state, users, sources, seconds }));
     }
 
     fn target(&self, target: &DebugTarget) -> Result<Option<Target>, Problem> {
