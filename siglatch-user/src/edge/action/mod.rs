@@ -82,8 +82,8 @@ struct State {
 }
 
 impl Starter {
-    /// Begins the processes that start these programs; `executable` is `/proc/self/exe` for the daemon. Does so before any
-    /// secret is read and any thread begun.
+    /// Begins the processes that start these programs; `executable` is `/proc/self/exe` for the daemon. Comes before
+    /// any thread is begun. Nothing of this process's memory goes with them, nor any descriptor but a socket.
     ///
     /// # Errors
     /// If they do not come up, or if a command is longer than 64 kB.

@@ -57,6 +57,7 @@ pub(super) fn serve(post: Post<'_>) -> ! {
         buffer: vec![0; MESSAGE_MAX],
     };
     starter.tell(&Report::Hello { generation: post.generation });
+    post.table.warm_up();
     starter.go()
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 
+use super::account::Account;
 use super::message::decode_program;
 use crate::policy::{Program, ProgramId};
 
@@ -27,6 +28,13 @@ impl Table {
         let programs: Vec<Program> = programs.collect::<Option<_>>()?;
         let table: Option<Vec<_>> = programs.iter().map(|program| Ready::of(program, &programs)).collect();
         table.map(Self)
+    }
+
+    /// Has the C library learn now how users and groups are looked up here, so that not every run has to.
+    pub(super) fn warm_up(&self) {
+        for ready in &self.0 {
+            let _ = Account::of(&ready.program);
+        }
     }
 
     pub(super) fn of_id(&self, ProgramId(index): ProgramId) -> Option<&Ready> {

@@ -16,6 +16,7 @@ mod latency;
 mod letters;
 mod memory;
 mod operations;
+mod programs;
 mod xdp;
 
 use std::path::{Path, PathBuf};
@@ -41,9 +42,9 @@ struct Options {
     /// How often each XDP figure is taken, in turns with its floor.
     #[arg(long, default_value_t = 21)]
     rounds: u32,
-    /// Leaves the other half out.
+    /// Leaves the others out.
     #[arg(long)]
-    only: Option<Half>,
+    only: Option<Part>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,14 +54,19 @@ enum Other {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Half {
+enum Part {
     /// What a frame costs in the kernel.
     Xdp,
     /// What a knock costs on a gateway.
     Gateway,
+    /// What it costs to start a program.
+    Programs,
 }
 
 fn main() -> ExitCode {
+    if programs::stamp_if_asked() {
+        return ExitCode::SUCCESS;
+    }
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,11 +81,15 @@ fn run(options: &Options) -> Result<()> {
         return flood::run(options);
     }
     let mut figures = Vec::new();
-    if options.only != Some(Half::Gateway) {
+    let is_wanted = |part| options.only.is_none_or(|only| only == part);
+    if is_wanted(Part::Xdp) {
         figures.extend(show("In the kernel, for each frame", xdp::figures(options.rounds.max(1))?));
     }
-    if options.only != Some(Half::Xdp) {
+    if is_wanted(Part::Gateway) {
         figures.extend(show("On a gateway", gateway::figures()?));
+    }
+    if is_wanted(Part::Programs) {
+        figures.extend(show("From the order to a program's first instruction", programs::figures()?));
     }
     conclude(&figures, options.json.as_deref())
 }
