@@ -199,3 +199,16 @@ proptest! {
         prop_assert!(!verify(&[line], Some(Link::NONE)).sound);
     }
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_a_sound_log_of_every_event() {
+    let examples: Vec<_> =
+        include_str!("../../../../docs/audit.md").lines().filter(|line| line.starts_with("{\"v\":")).collect();
+    let lines: Vec<_> = examples.iter().map(|line| line.as_bytes().to_vec()).collect();
+    let report = verify(&lines, None);
+    assert!(report.sound, "{report:?}");
+    for name in Event::NAMES {
+        let event = format!("\"event\":\"{name}\"");
+        assert!(examples.iter().any(|line| line.contains(&event)), "docs/audit.md has no example of {name}");
+    }
+}

@@ -107,7 +107,13 @@ impl Queue {
             self.tell(Arc::clone(&stamped));
         }
         if record {
-            if state.waiting.len() < Self::CAPACITY {
+            // The last of all has a place, and what was lost is told before it. Otherwise not at the first free place:
+            // under more than the disk takes, every other record would say so.
+            let is_last = matches!(stamped.event, Event::Stop { .. });
+            if is_last || state.waiting.len() < Self::CAPACITY / 2 {
+                self.tell_lost(&mut state, stamped.at);
+            }
+            if is_last || state.waiting.len() < Self::CAPACITY {
                 state.waiting.push_back(stamped);
             } else {
                 self.lose(&mut state, &stamped);
@@ -125,14 +131,9 @@ impl Queue {
         }
         let count = state.waiting.len().min(Self::BATCH.saturating_sub(to.len()));
         to.extend(state.waiting.drain(..count));
-        if state.waiting.is_empty()
-            && let Some(lost) = state.lost.take()
-        {
-            let lost = Arc::new(Stamped { event: Event::Lost(lost), at: clock::stamp() });
-            if self.to_journal {
-                self.tell(Arc::clone(&lost));
-            }
-            to.push_back(lost);
+        if state.waiting.is_empty() {
+            self.tell_lost(&mut state, clock::stamp());
+            to.extend(state.waiting.drain(..));
         }
         let finish = state.finish && state.waiting.is_empty();
         Taken { rotate: std::mem::take(&mut state.rotate), finish }
@@ -200,6 +201,17 @@ impl Queue {
     fn tell(&self, stamped: Arc<Stamped>) {
         if self.lines.try_send(Line::Event(stamped)).is_err() {
             self.lines_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts what was lost behind what waits, if anything was.
+    fn tell_lost(&self, state: &mut State, at: Stamp) {
+        if let Some(lost) = state.lost.take() {
+            let lost = Arc::new(Stamped { event: Event::Lost(lost), at });
+            if self.to_journal {
+                self.tell(Arc::clone(&lost));
+            }
+            state.waiting.push_back(lost);
         }
     }
 
