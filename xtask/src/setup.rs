@@ -102,7 +102,7 @@ impl Setup {
     }
 
     fn packages(&mut self) {
-        let tools = debian::tools(self.scope != Scope::Build);
+        let tools = debian::tools(self.scope != Scope::Build, self.scope == Scope::Everything);
         let (present, absent): (Vec<_>, Vec<_>) = tools.into_iter().partition(debian::Tool::is_present);
         let compiler_lacks = Search::run().chosen.is_none();
         let here = present.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", ");

@@ -29,8 +29,8 @@ impl Tool {
     }
 }
 
-/// What is needed to build, and, if wanted, to run.
-pub(super) fn tools(to_run: bool) -> Vec<Tool> {
+/// What is needed to build, and, if wanted, to run, and to test what other programs make of it.
+pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
     const BUILD: [Tool; 1] = [Tool { program: "cc", packages: &["gcc", "libc6-dev"] }];
     const RUN: [Tool; 6] = [
         Tool { program: "nft", packages: &["nftables"] },
@@ -40,7 +40,12 @@ pub(super) fn tools(to_run: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    if to_run { BUILD.into_iter().chain(RUN).collect() } else { BUILD.to_vec() }
+    const TEST: [Tool; 2] = [
+        Tool { program: "fail2ban-regex", packages: &["fail2ban"] },
+        Tool { program: "journalctl", packages: &["systemd"] },
+    ];
+    let run = RUN.into_iter().filter(|_| to_run);
+    BUILD.into_iter().chain(run).chain(TEST.into_iter().filter(|_| to_test)).collect()
 }
 
 /// Installs packages; reads the package lists anew only if they are empty or out of date.
