@@ -111,7 +111,7 @@ pub enum NotStarted {
     Missing,
     /// It is no file that may be executed.
     NotExecutable,
-    /// Others than root, or than the user that it runs as, could change it, or a folder on the way to it.
+    /// Others than root could change it, or a folder on the way to it.
     WritableByOthers,
     /// There is no such user or group.
     NoSuchUser,

@@ -77,7 +77,13 @@ impl Judge {
 
     fn end(&mut self, id: JobId, ending: &Ending) {
         self.tell_end(id, ending);
+        let before = self.gate.programs().dropped;
         self.gate.finished(id, ending, clock::now());
+        let runs = self.gate.programs().dropped.saturating_sub(before);
+        if runs > 0 {
+            warn!(runs, "programs that were to tell of failures are not started: too many wait");
+            self.recorder.record(Event::ExecDropped { runs });
+        }
     }
 
     fn tell_end(&mut self, id: JobId, ending: &Ending) {
