@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use siglatch_common::seal::{HmacKey, ServerPublicKey};
 use siglatch_common::wire::v1::{ActionId, UserId};
 use siglatch_tests::netns::{CLIENT, GATE, Street, run};
@@ -28,11 +29,13 @@ pub(crate) struct Bed {
 
 /// What a daemon is started with, besides its users.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Terms<'a> {
     /// Whether datagrams come by way of sockets, and not of the XDP program.
     pub(crate) socket: bool,
+    /// Whether there is an audit log.
+    pub(crate) audit: bool,
     /// More lines of configuration.
-    pub(crate) more: &'static str,
+    pub(crate) more: &'a str,
 }
 
 /// A running daemon; dropping it ends it.
@@ -55,7 +58,7 @@ impl Bed {
     }
 
     /// Writes keys and a configuration with so many users, and starts the daemon.
-    pub(crate) fn start(&self, users: u16, terms: Terms) -> Result<Daemon> {
+    pub(crate) fn start(&self, users: u16, terms: Terms<'_>) -> Result<Daemon> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
         }
@@ -75,7 +78,7 @@ impl Bed {
         Ok(daemon)
     }
 
-    fn configure(&self, users: u16, terms: Terms) -> Result<PathBuf> {
+    fn configure(&self, users: u16, terms: Terms<'_>) -> Result<PathBuf> {
         let (host, service) = (GATEWAY.v4.to_string(), format!("tcp/{SERVICE}"));
         let mut init = Command::new(program("siglatchctl")?);
         init.args(["init", "--host", &host, "--iface", GATE, "--protect", &service, "--dir"]).arg(&self.folder);
@@ -91,7 +94,8 @@ impl Bed {
             KNOCKS.port(),
             STAMPED_KNOCKS.port()
         );
-        for (before, after) in [(before, after), ("port = 62201\nwire = \"stamped\"", &ports)] {
+        let audit = format!("[audit]\nenabled = {}\n", terms.audit);
+        for (before, after) in [(before, after), ("port = 62201\nwire = \"stamped\"", &ports), ("[audit]\n", &audit)] {
             ensure!(text.contains(before), "the template says nothing of {before:?}");
             text = text.replacen(before, after, 1);
         }
@@ -146,6 +150,15 @@ impl Bed {
         Ok(fs::read_to_string(self.folder.join("log"))?)
     }
 
+    /// What the audit log has of an event.
+    pub(crate) fn audited(&self, event: &str) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(self.state_folder().join("audit.jsonl"))?;
+        // The last line may be under way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let records = whole.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+        Ok(records.into_iter().filter(|record| record["event"] == event).collect())
+    }
+
     /// Grants that the kernel holds, by `nft`'s word.
     pub(crate) fn grants(&self) -> Result<usize> {
         let listed = self.street.gateway.shell("nft list set inet siglatch grants_v4")?;
@@ -165,10 +178,11 @@ impl Drop for Bed {
     }
 }
 
-impl Terms {
+impl Terms<'_> {
     /// Takes whatever comes, as fast as it comes: for measurements of everything but that.
     pub(crate) const WITHOUT_LIMITS: Self = Self {
         socket: false,
+        audit: true,
         more: "\n[limits]\nrate = 0\n\n[lane.unknown]\nbudget = 0\n\n[lane.known]\nbudget = 0\n\n[ban]\nstrikes = \
                0\nflood = 0\n",
     };

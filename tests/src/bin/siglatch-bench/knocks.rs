@@ -2,6 +2,7 @@
 //! many threads would allow, in turns. Never believes the sender: every grant is counted in the kernel's set.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread;
@@ -17,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::bed::{Bed, KNOCKS, PROTECTED};
 use crate::figures::{Figure, Target, median};
 use crate::floor::key_operations_a_second;
-use crate::letters::server_key;
+use crate::letters::{Writer, server_key};
 
 /// Sends `rounds` times `count` knocks, each from another address, beginning with number `first`.
 pub(crate) fn figure(bed: &Bed, first: u32, count: u32, rounds: u32) -> Result<Figure> {
@@ -29,17 +30,7 @@ pub(crate) fn figure(bed: &Bed, first: u32, count: u32, rounds: u32) -> Result<F
         let sample = writer.knock()?;
         floors.push(key_operations_a_second(&key, &sample, threads, FLOOR_SPAN)?);
 
-        let numbers = first + round * count..first + (round + 1) * count;
-        let letters = writer.knocks(count as usize)?;
-        let packets: Vec<Vec<u8>> =
-            numbers.clone().zip(&letters).map(|(number, letter)| packet(Bed::source(number), letter)).collect();
-        let before = bed.grants()?;
-        let last = Bed::source(numbers.end - 1);
-        let took = bed.street.outside.within(|| send_all(&packets, last, &bed.pin("lane_unknown")))??;
-        thread::sleep(SETTLE);
-        let admitted = bed.grants()? - before;
-        ensure!(admitted == packets.len(), "{admitted} of {count} knocks were admitted");
-        rates.push(f64::from(count) / took.as_secs_f64());
+        rates.push(rate(bed, &mut writer, first + round * count..first + (round + 1) * count)?);
     }
     Ok(Figure {
         name: "knocks_per_second".into(),
@@ -48,6 +39,20 @@ pub(crate) fn figure(bed: &Bed, first: u32, count: u32, rounds: u32) -> Result<F
         floor: median(floors),
         target: Some(Target::RatioAtLeast(0.85)),
     })
+}
+
+/// Knocks admitted in a second, one from each of these addresses. None may be lost.
+pub(crate) fn rate(bed: &Bed, writer: &mut Writer, numbers: Range<u32>) -> Result<f64> {
+    let letters = writer.knocks(numbers.len())?;
+    let packets: Vec<Vec<u8>> =
+        numbers.clone().zip(&letters).map(|(number, letter)| packet(Bed::source(number), letter)).collect();
+    let before = bed.grants()?;
+    let last = Bed::source(numbers.end - 1);
+    let took = bed.street.outside.within(|| send_all(&packets, last, &bed.pin("lane_unknown")))??;
+    thread::sleep(SETTLE);
+    let (admitted, count) = (bed.grants()? - before, packets.len());
+    ensure!(admitted == count, "{admitted} of {count} knocks were admitted");
+    Ok(count as f64 / took.as_secs_f64())
 }
 
 /// Keeps the daemon's ring from running empty and from running over. Ends when the last knock has opened the port.

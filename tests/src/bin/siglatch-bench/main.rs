@@ -6,6 +6,7 @@
     reason = "a measurement is made of files, clocks, sockets and threads"
 )]
 
+mod audit;
 mod bed;
 mod figures;
 mod flood;
@@ -31,7 +32,7 @@ use figures::Figure;
 #[command(
     name = "cargo xtask bench",
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench flood --peer fwknop"
+    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only audit\n  cargo xtask bench flood --peer fwknop"
 )]
 struct Options {
     #[command(subcommand)]
@@ -42,9 +43,9 @@ struct Options {
     /// How often each XDP figure is taken, in turns with its floor.
     #[arg(long, default_value_t = 21)]
     rounds: u32,
-    /// Leaves the others out.
-    #[arg(long)]
-    only: Option<Part>,
+    /// Leaves the other parts out.
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    only: Vec<Part>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +62,8 @@ enum Part {
     Gateway,
     /// What it costs to start a program.
     Programs,
+    /// What the audit log costs.
+    Audit,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +84,7 @@ fn run(options: &Options) -> Result<()> {
         return flood::run(options);
     }
     let mut figures = Vec::new();
-    let is_wanted = |part| options.only.is_none_or(|only| only == part);
+    let is_wanted = |part| options.only.is_empty() || options.only.contains(&part);
     if is_wanted(Part::Xdp) {
         figures.extend(show("In the kernel, for each frame", xdp::figures(options.rounds.max(1))?));
     }
@@ -90,6 +93,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if is_wanted(Part::Programs) {
         figures.extend(show("From the order to a program's first instruction", programs::figures()?));
+    }
+    if is_wanted(Part::Audit) {
+        figures.extend(show("With the audit log, beside without", vec![audit::figure()?]));
     }
     conclude(&figures, options.json.as_deref())
 }

@@ -41,7 +41,7 @@ impl Field {
         core::join()?;
         let bed = Bed::build()?;
         core::hush(&bed.street)?;
-        let terms = Terms { socket: ingress == Ingress::Socket, more: BRIEF_ACTION };
+        let terms = Terms { socket: ingress == Ingress::Socket, audit: true, more: BRIEF_ACTION };
         // What XDP does not take needs another way into the cable's end.
         receive_offload(&bed.street.gateway, GATE, ingress == Ingress::Socket)?;
         let daemon = core::apart(|| bed.start(1, terms))?;
