@@ -87,7 +87,7 @@ impl Samples {
     }
 }
 
-fn micros(span: Duration) -> f64 {
+pub(crate) fn micros(span: Duration) -> f64 {
     span.as_secs_f64() * 1e6
 }
 

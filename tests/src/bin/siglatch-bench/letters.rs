@@ -30,12 +30,17 @@ impl Writer {
 
     /// A knock that the gateway admits for the next minute.
     pub(crate) fn knock(&mut self) -> Result<[u8; SEALED_LEN]> {
+        self.knock_for(self.action)
+    }
+
+    /// The same for another action.
+    pub(crate) fn knock_for(&mut self, action: ActionId) -> Result<[u8; SEALED_LEN]> {
         self.challenge += 1;
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let packet = Packet {
             timestamp: u32::try_from(timestamp)?,
             user: self.user,
-            action: self.action,
+            action,
             challenge: self.challenge,
             hmac: [0; 32],
             payload: Payload::EMPTY,

@@ -8,6 +8,7 @@
 
 mod audit;
 mod bed;
+mod clockmaker;
 mod figures;
 mod flood;
 mod floor;
@@ -18,6 +19,7 @@ mod letters;
 mod memory;
 mod operations;
 mod programs;
+mod scripts;
 mod xdp;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +34,7 @@ use figures::Figure;
 #[command(
     name = "cargo xtask bench",
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only audit\n  cargo xtask bench flood --peer fwknop"
+    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only scripts,audit\n  cargo xtask bench flood --peer fwknop"
 )]
 struct Options {
     #[command(subcommand)]
@@ -62,6 +64,8 @@ enum Part {
     Gateway,
     /// What it costs to start a program.
     Programs,
+    /// From a knock to the program that it starts.
+    Scripts,
     /// What the audit log costs.
     Audit,
 }
@@ -93,6 +97,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if is_wanted(Part::Programs) {
         figures.extend(show("From the order to a program's first instruction", programs::figures()?));
+    }
+    if is_wanted(Part::Scripts) {
+        figures.extend(show("From a knock to a program's first instruction", scripts::figures()?));
     }
     if is_wanted(Part::Audit) {
         figures.extend(show("With the audit log, beside without", vec![audit::figure()?]));
