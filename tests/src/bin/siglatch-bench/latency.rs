@@ -24,6 +24,22 @@ struct Samples {
     connect: Vec<f64>,
 }
 
+/// How long a knock takes to open the port to an address that it was closed to. For a thread of the neighbour's.
+pub(crate) fn opening(from: IpAddr, letter: &[u8; SEALED_LEN]) -> Result<Duration> {
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0))?;
+    socket.connect(KNOCKS)?;
+    ensure!(!Probe::new(from, PROTECTED).opens_within(CLOSED_FOR)?, "the port was open to {from} before the knock");
+    thread::sleep(REST);
+
+    let mut probe = Probe::new(from, PROTECTED);
+    let begin = Instant::now();
+    socket.send(letter)?;
+    let opened = probe.opens_within(PATIENCE)?;
+    let took = begin.elapsed();
+    ensure!(opened, "the port did not open to {from} within {PATIENCE:?}");
+    Ok(took)
+}
+
 /// Knocks so many times, each time from another address, beginning with number `first`.
 pub(crate) fn figures(bed: &Bed, first: u32, knocks: u32) -> Result<Vec<Figure>> {
     let key = server_key(&bed.server_key_file())?;
@@ -46,19 +62,7 @@ pub(crate) fn figures(bed: &Bed, first: u32, knocks: u32) -> Result<Vec<Figure>>
 
 impl Samples {
     fn take(&mut self, from: IpAddr, letter: &[u8; SEALED_LEN], key: &ServerKey, set: &mut SetWriter) -> Result<()> {
-        let socket = UdpSocket::bind(SocketAddr::new(from, 0))?;
-        socket.connect(KNOCKS)?;
-        ensure!(!Probe::new(from, PROTECTED).opens_within(CLOSED_FOR)?, "the port was open to {from} before the knock");
-        thread::sleep(REST);
-
-        let mut probe = Probe::new(from, PROTECTED);
-        let begin = Instant::now();
-        socket.send(letter)?;
-        let opened = probe.opens_within(PATIENCE)?;
-        let took = begin.elapsed();
-        ensure!(opened, "the port did not open to {from} within {PATIENCE:?}");
-        self.opening.push(micros(took));
-        drop(probe);
+        self.opening.push(micros(opening(from, letter)?));
 
         for (samples, operation) in [
             (&mut self.key, &mut || key_operation(key, letter) as Result<Duration>),

@@ -13,6 +13,7 @@ mod figures;
 mod flood;
 mod floor;
 mod gateway;
+mod hanging;
 mod knocks;
 mod latency;
 mod letters;
@@ -34,7 +35,7 @@ use figures::Figure;
 #[command(
     name = "cargo xtask bench",
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only scripts,audit\n  cargo xtask bench flood --peer fwknop"
+    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only scripts,audit,hanging\n  cargo xtask bench flood --peer fwknop"
 )]
 struct Options {
     #[command(subcommand)]
@@ -68,6 +69,8 @@ enum Part {
     Scripts,
     /// What the audit log costs.
     Audit,
+    /// What others' programs that hang cost.
+    Hanging,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +106,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if is_wanted(Part::Audit) {
         figures.extend(show("With the audit log, beside without", vec![audit::figure()?]));
+    }
+    if is_wanted(Part::Hanging) {
+        figures.extend(show("While programs hang, beside none", hanging::figures()?));
     }
     conclude(&figures, options.json.as_deref())
 }
