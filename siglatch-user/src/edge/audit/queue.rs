@@ -55,6 +55,8 @@ struct State {
     lost: Option<Lost>,
     rotate: bool,
     finish: bool,
+    /// Whether the writer sleeps until there is something: only then is it woken, which costs more than a record does.
+    is_idle: bool,
 }
 
 /// What the writer is handed.
@@ -118,16 +120,23 @@ impl Queue {
             } else {
                 self.lose(&mut state, &stamped);
             }
+            let is_wanted = state.is_idle || state.waiting.len() == Self::BATCH;
             drop(state);
-            self.ready.notify_one();
+            if is_wanted {
+                self.ready.notify_one();
+            }
         }
     }
 
-    /// Takes what waits, once there is something to do, or a span is over.
+    /// Takes what waits, once there is something to do, or a span is over. What comes within a moment is taken together.
     pub(super) fn take(&self, to: &mut VecDeque<Arc<Stamped>>, patience: Duration) -> Taken {
-        let mut state = self.lock();
+        let is_calm = |state: &mut State| state.waiting.len() < Self::BATCH && !state.rotate && !state.finish;
+        let gathered = self.ready.wait_timeout_while(self.lock(), MOMENT, is_calm);
+        let mut state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         if state.waiting.is_empty() && !state.rotate && !state.finish {
+            state.is_idle = true;
             state = self.ready.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+            state.is_idle = false;
         }
         let count = state.waiting.len().min(Self::BATCH.saturating_sub(to.len()));
         to.extend(state.waiting.drain(..count));
@@ -235,5 +244,7 @@ const fn has_line(event: &Event) -> bool {
     matches!(event, Event::Knock(_) | Event::Ban(_) | Event::Unban(_))
 }
 
+/// How long the writer leaves what comes to itself: after a kill, so much of what happened last is not in the log.
+const MOMENT: Duration = Duration::from_millis(10);
 /// A disk that takes longer than this is failing.
 const STUCK: Duration = Duration::from_secs(5);

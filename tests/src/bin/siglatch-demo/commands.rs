@@ -60,13 +60,18 @@ impl Desk {
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
 
-    /// Closes a second service, and lets a sequence of three steps open it.
-    pub(crate) fn add_sequence(&self) -> Result<()> {
+    /// One letter of a file, changed in a copy of it.
+    pub(crate) fn tampers(&self, file: &str, copy: &str) -> Result<()> {
+        Ok(fs::write(self.folder.join(copy), self.read(file)?.replacen("alice", "alicf", 1))?)
+    }
+
+    /// Closes a second service, lets a sequence of three steps open it, and has a program greet whoever knocks for it.
+    pub(crate) fn add_actions(&self) -> Result<()> {
         let path = self.folder.join(CONFIG);
         let text = self.read(CONFIG)?;
         let (closed, wanted) = ("protect = [\"tcp/22\"]", "protect = [\"tcp/22\", \"tcp/5432\"]");
         anyhow::ensure!(text.contains(closed), "the configuration does not say {closed}");
-        Ok(fs::write(&path, text.replacen(closed, wanted, 1) + SEQUENCE)?)
+        Ok(fs::write(&path, text.replacen(closed, wanted, 1) + ACTIONS)?)
     }
 }
 
@@ -79,7 +84,10 @@ impl Drop for Desk {
 /// As `siglatchctl init --dir gw` names it.
 pub(crate) const CONFIG: &str = "gw/siglatch.toml";
 
-const SEQUENCE: &str = r#"
+/// Its audit log, as `siglatchctl init` names it.
+pub(crate) const AUDIT: &str = "gw/state/audit.jsonl";
+
+const ACTIONS: &str = r#"
 [sequence.db]
 steps = ["db-1", "db-2", "db-3"]
 
@@ -97,4 +105,10 @@ kind = "step"
 id = 12
 users = "all"
 grant = ["tcp/5432"]
+
+[action.hello]
+id = 20
+users = "all"
+exec = ["/bin/sh", "-c", 'echo "hello $3, I am $(id -un)"', "hello"]
+run_as = "nobody"
 "#;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use siglatch_common::outcome::Outcome;
 use siglatch_tests::netns::run as run_command;
-use siglatch_tests::process::Process;
+use siglatch_tests::process::{PATIENCE, Process, wait_until};
 use siglatch_tests::service::{say, talk};
 
-use crate::commands::{CONFIG, Desk};
+use crate::commands::{AUDIT, CONFIG, Desk};
 use crate::expectation::{Stamp, counters, dropped, ends_after, forged, is_answered, opens_by, refused, silence};
 use crate::scan::scan;
 use crate::screen::{Screen, Seen};
@@ -56,6 +56,8 @@ fn play(screen: &mut Screen) -> Result<()> {
     play.one_knock(Family::V6);
     play.screen.heading("The daemon dies");
     play.death()?;
+    play.screen.heading("A program, and who did what");
+    play.program();
     play.screen.heading("What the stranger learned");
     play.secrecy()
 }
@@ -79,10 +81,10 @@ fn set_up(screen: &mut Screen, town: &Town, desk: &Desk) -> Result<(Process, Tap
         typed.context(failed)
     };
     types(&format!("siglatchctl init --dir gw --host {NAME}"), gateway, "server.key", "keys and a configuration")?;
-    desk.add_sequence()?;
+    desk.add_actions()?;
     let add = format!("siglatchctl user add alice --config {CONFIG}");
     types(&add, gateway, "alice may knock", "her key, and a file to hand over")?;
-    types(&format!("siglatchctl check {CONFIG}"), gateway, "", "no finding, with a sequence added")?;
+    types(&format!("siglatchctl check {CONFIG}"), gateway, "", "no finding, with a sequence and a program added")?;
     types("siglatch import alice.siglatch", client, "imported gateway", "a profile on her machine")?;
 
     let line = format!("siglatch-user --config {CONFIG} --iface {INTERFACE}");
@@ -213,6 +215,34 @@ impl Play<'_> {
             Ok(Seen::new(opened_after(tap.knock_to_answer(client, family, town)?)).within(took))
         });
         Ok(())
+    }
+
+    /// A program that a knock starts, and the log that says so.
+    fn program(&mut self) {
+        let Self { desk, town, screen, .. } = self;
+        let Town { gateway, client, .. } = *town;
+        let knock = "siglatch knock gateway hello -4";
+        screen.line(knock, || {
+            let begin = Instant::now();
+            desk.types(knock, client)?;
+            let search = format!("siglatchctl audit --event exec_ended --user alice --json --config {CONFIG}");
+            let said = || desk.types(&search, gateway).unwrap_or_default();
+            let greeting = "\"output\":\"hello alice, I am nobody\\\\n\"";
+            ensure!(wait_until(PATIENCE, || said().contains(greeting)), "no program has said hello: {}", said());
+            Ok(Seen::new("\"hello alice, I am nobody\"").within(begin.elapsed()))
+        });
+        let verify = format!("siglatchctl audit verify --config {CONFIG}");
+        screen.line(&verify, || {
+            let said = desk.types(&verify, gateway)?;
+            ensure!(said.contains("as it was written"), "it does not say so: {said}");
+            Ok(Seen::new("as it was written"))
+        });
+        screen.line("the same, with one letter changed", || {
+            desk.tampers(AUDIT, "tampered.jsonl")?;
+            let found = desk.types("siglatchctl audit verify --file tampered.jsonl", gateway);
+            ensure!(found.is_err(), "nothing is found: {}", found.unwrap_or_default());
+            Ok(Seen::new("found"))
+        });
     }
 
     /// The scan, the capture, and what an operator sees of it all.
