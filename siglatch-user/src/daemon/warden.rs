@@ -115,6 +115,17 @@ struct Due {
     keep_known: Option<Boot>,
 }
 
+impl Event {
+    /// Waits a moment, unless somebody waits for an answer: what comes then is taken together. To wake the warden for each
+    /// costs the judge more than telling it does.
+    fn let_others_come(&self) {
+        match self {
+            Self::Unauthentic { .. } | Self::Authentic(_) | Self::Granted(_) | Self::TellStatus => clock::rest(MOMENT),
+            Self::Asked(_) | Self::Stop => {}
+        }
+    }
+}
+
 impl ToWarden {
     /// Tells the warden, unless there is no room: then it is counted.
     pub(super) fn tell(&self, event: Event) {
@@ -185,6 +196,7 @@ impl Warden {
             let first = self.events.recv_timeout(self.due.next().since(clock::boot()));
             let more = match first {
                 Ok(first) => {
+                    first.let_others_come();
                     let rest: Vec<_> = self.events.try_iter().take(BATCH - 1).collect();
                     std::iter::once(first).chain(rest).all(|event| self.take(event, &mut report))
                 }
@@ -519,6 +531,8 @@ impl Due {
 
 /// Events that wait; more are dropped, and counted.
 const EVENTS: usize = 1024;
+/// How long events gather. An operator waits so long at most.
+const MOMENT: Duration = Duration::from_millis(5);
 /// Events taken before the clock is looked at again.
 const BATCH: usize = 256;
 const SWEEPING: Duration = Duration::from_secs(2);

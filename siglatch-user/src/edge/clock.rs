@@ -1,4 +1,6 @@
-//! Reads the clocks: the only place where time enters.
+//! Reads the clocks, and lets threads rest: the only place where time enters. Never says what is due.
+
+use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use siglatch_common::units::{Boot, Now, Wall};
@@ -17,6 +19,11 @@ pub fn boot() -> Boot {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
     let nanos = u64::try_from(tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(tv_nsec).unwrap_or(0);
     Boot::from_nanos(nanos)
+}
+
+/// Waits so long, and does nothing.
+pub fn rest(span: Duration) {
+    std::thread::sleep(span);
 }
 
 /// `CLOCK_REALTIME`, as it stands; the epoch, for clocks set before it.
