@@ -39,6 +39,7 @@ use crate::edge::ban_store::BanStore;
 use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
+use crate::edge::itself;
 use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::lanes::Lanes;
 use crate::edge::lists::Dry;
@@ -201,6 +202,7 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     let mut tasks = JoinSet::new();
     let precedence = Precedence::new(PerLane::from_fn(|lane| lane_rules.of(lane).share));
     let Open { lanes, ingress, interfaces } = way.open(&ports, network, &mut tasks).await?;
+    itself::give_memory_back();
     let depths = lanes.depths();
     tasks.spawn(feed(lanes, precedence, Arc::clone(&pool)));
     let report = Report::new(
