@@ -11,9 +11,8 @@ mod line;
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use siglatch_common::units::Now;
@@ -21,6 +20,7 @@ use thiserror::Error;
 
 use self::book::Book;
 use self::line::Line;
+use super::fresh_file::{self, make_folder, remove_if_there, sync_folder};
 use super::{clock, files};
 use crate::gate::{Entry, Noted};
 
@@ -85,7 +85,7 @@ impl Ledger {
             let path = dir.join(name);
             move |source| LedgerError { doing, path, source }
         };
-        make_dir(dir).map_err(failed("make", ""))?;
+        make_folder(dir).map_err(failed("make", ""))?;
         let mut kept = match fs::read(dir.join(CURRENT)) {
             Ok(bytes) => Kept::read(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept { boot: boot.to_owned(), ..Kept::default() },
@@ -100,7 +100,7 @@ impl Ledger {
         if kept.is_damaged {
             set_aside(dir).map_err(failed("set aside", CURRENT))?;
         }
-        let named = fs::rename(dir.join(NEW), dir.join(CURRENT)).and_then(|()| sync_dir(dir));
+        let named = fs::rename(dir.join(NEW), dir.join(CURRENT)).and_then(|()| sync_folder(dir));
         named.map_err(failed("write", CURRENT))?;
         let ledger = Self {
             dir: dir.to_owned(),
@@ -169,7 +169,7 @@ impl Ledger {
         let mended = match self.flaw {
             None => Ok(()),
             Some(Flaw::Tail) => self.file.set_len(self.length).and_then(|()| self.file.sync_data()),
-            Some(Flaw::NameUnsynced) => sync_dir(&self.dir),
+            Some(Flaw::NameUnsynced) => sync_folder(&self.dir),
         };
         mended.map_err(|source| self.error("mend", source))?;
         self.flaw = None;
@@ -230,21 +230,7 @@ fn write_new(dir: &Path, boot: &str, book: &Book) -> io::Result<(File, u64)> {
     for entry in book.entries() {
         bytes.extend(Line::Noted(vec![entry]).encode());
     }
-    let write = || {
-        remove_if_there(&path)?;
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        Ok(file)
-    };
-    match write() {
-        Ok(file) => Ok((file, bytes.len() as u64)),
-        Err(error) => {
-            // What was written of it takes room that others need.
-            let _ = remove_if_there(&path);
-            Err(error)
-        }
-    }
+    Ok((fresh_file::write(&path, &bytes)?, bytes.len() as u64))
 }
 
 /// Gives the ledger a second name, in place of what had it before: what could be read of that is in this one.
@@ -254,23 +240,7 @@ fn set_aside(dir: &Path) -> io::Result<()> {
     // Not every file system knows links.
     fs::hard_link(&current, &damaged).or_else(|_| fs::copy(&current, &damaged).map(drop))?;
     File::open(&damaged)?.sync_all()?;
-    sync_dir(dir)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn make_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    sync_folder(dir)
 }
 
 /// When a ledger that has this length, all of which counts, is written anew.

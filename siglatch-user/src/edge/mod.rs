@@ -9,6 +9,7 @@ pub mod blacklist_files;
 pub mod clock;
 pub mod files;
 pub mod firewall;
+mod fresh_file;
 pub mod instance;
 pub mod itself;
 pub mod key_pool;

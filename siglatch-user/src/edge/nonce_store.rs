@@ -7,9 +7,8 @@
 
 mod record;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use siglatch_common::units::{Now, Wall};
 use thiserror::Error;
 
 use self::record::Record;
+use super::fresh_file::{self, remove_if_there, sync_folder};
 use crate::gate::{Nonce, Remembered};
 
 /// The store, open for appending.
@@ -191,7 +191,7 @@ impl NonceStore {
                 Flaw::Nameless => {
                     fs::rename(self.dir.join(FRESH), self.dir.join(CURRENT)).map(|()| Some(Flaw::NamesUnsynced))
                 }
-                Flaw::NamesUnsynced => sync_dir(&self.dir).map(|()| None),
+                Flaw::NamesUnsynced => sync_folder(&self.dir).map(|()| None),
             };
             self.flaw = mended.map_err(|source| self.error("mend", source))?;
         }
@@ -266,7 +266,7 @@ impl Kept {
 fn start_file(dir: &Path, records: &[Record]) -> Result<(File, u64), NonceStoreError> {
     let written = write_file(dir, records)?;
     let path = dir.join(CURRENT);
-    let named = fs::rename(dir.join(FRESH), &path).and_then(|()| sync_dir(dir));
+    let named = fs::rename(dir.join(FRESH), &path).and_then(|()| sync_folder(dir));
     named.map_err(|source| NonceStoreError { doing: "write", path, source })?;
     Ok(written)
 }
@@ -275,42 +275,18 @@ fn start_file(dir: &Path, records: &[Record]) -> Result<(File, u64), NonceStoreE
 fn write_file(dir: &Path, records: &[Record]) -> Result<(File, u64), NonceStoreError> {
     let path = dir.join(FRESH);
     let bytes = [&MAGIC[..], &encode(records)].concat();
-    let write = || {
-        remove_if_there(&path)?;
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        Ok(file)
-    };
-    match write() {
+    match fresh_file::write(&path, &bytes) {
         Ok(file) => Ok((file, bytes.len() as u64)),
-        Err(source) => {
-            // What was written of it takes room that others need.
-            let _ = remove_if_there(&path);
-            Err(NonceStoreError { doing: "write", path, source })
-        }
+        Err(source) => Err(NonceStoreError { doing: "write", path, source }),
     }
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 fn make_dir(dir: &Path) -> Result<(), NonceStoreError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| NonceStoreError { doing: "make", path: dir.to_owned(), source })
+    fresh_file::make_folder(dir).map_err(|source| NonceStoreError { doing: "make", path: dir.to_owned(), source })
 }
 
 fn remove(path: &Path) -> Result<(), NonceStoreError> {
     remove_if_there(path).map_err(|source| NonceStoreError { doing: "remove", path: path.to_owned(), source })
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 fn boot_id() -> Result<BootId, NonceStoreError> {

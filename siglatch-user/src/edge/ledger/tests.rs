@@ -217,7 +217,7 @@ fn a_full_disk_takes_nothing_and_nothing_is_written_until_it_is_mended() {
     let (mut ledger, _) = open(dir.path());
     ledger.note(&[user("alice", 1)]).unwrap();
     // full(4): every write fails for want of room; and it cannot be made shorter.
-    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let full = File::options().append(true).open("/dev/full").unwrap();
     let disk = std::mem::replace(&mut ledger.file, full);
     for _ in 0..2 {
         let error = ledger.note(&[user("alice", 2)]).unwrap_err().to_string();

@@ -142,7 +142,7 @@ fn a_full_disk_takes_nothing_and_nothing_is_written_until_it_is_mended() {
     let (mut store, ..) = open(dir.path());
     store.remember(&[nonce(1)]).unwrap();
     // full(4): every write fails for want of room; and it cannot be made shorter.
-    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let full = File::options().append(true).open("/dev/full").unwrap();
     let disk = std::mem::replace(&mut store.current, full);
     for _ in 0..2 {
         assert!(store.remember(&[nonce(2)]).unwrap_err().to_string().contains("nonces.current"));
