@@ -161,9 +161,9 @@ pub struct Undo {
 pub enum Builtin {
     /// Read the configuration again.
     Reload,
-    /// Write into log and audit log how it is.
+    /// Write into the log how it is.
     Status,
-    /// Write into log and audit log what may be asked for, and by whom.
+    /// Write into the log what may be asked for, and by whom.
     ListActions,
 }
 
