@@ -17,7 +17,7 @@ use siglatch_common::units::Boot;
 
 use super::event::Junk;
 use super::{Event, Record};
-use crate::gate::Refusal;
+use crate::gate::{Refusal, Verdict};
 
 /// The fields that come first, in this order, where a record has them.
 pub const FIRST: [&str; 8] = ["decision", "result", "state", "reason", "source", "user", "action", "knock"];
@@ -81,6 +81,14 @@ impl Strangers {
     pub const RECORDS: u32 = 20;
     /// Refusals that have a line of their own, in a minute.
     pub const LINES: u32 = 60;
+
+    /// How much of a verdict is told: everything of what only users can cause.
+    pub fn judge(&mut self, verdict: &Verdict, now: Boot) -> Told {
+        match verdict {
+            Verdict::Refuse(refusal, _) if refusal.can_be_anybodys() => self.refuse(*refusal, now),
+            Verdict::Refuse(..) | Verdict::Admit(_) => Told::ALL,
+        }
+    }
 
     /// How much of this refusal is told.
     pub fn refuse(&mut self, refusal: Refusal, now: Boot) -> Told {

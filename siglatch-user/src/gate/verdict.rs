@@ -170,6 +170,38 @@ refusals! {
     Busy "busy",
 }
 
+impl Refusal {
+    /// Whether anybody can have a datagram refused so: by sending junk, or a copy of what somebody else has sent.
+    #[must_use]
+    pub const fn can_be_anybodys(self) -> bool {
+        match self {
+            Self::Unauthentic | Self::Stale | Self::Replay => true,
+            Self::Overloaded
+            | Self::Unaudited
+            | Self::OutOfOrder
+            | Self::UnknownAction
+            | Self::UserEarly
+            | Self::UserExpired
+            | Self::UserNetwork
+            | Self::UserUsedUp
+            | Self::NotAllowed
+            | Self::NotAdmin
+            | Self::ActionNetwork
+            | Self::ActionEarly
+            | Self::ActionExpired
+            | Self::ActionHours
+            | Self::ActionUsedUp
+            | Self::BadPayload
+            | Self::PayloadNotAscii
+            | Self::PayloadStart
+            | Self::SourceMissing
+            | Self::SourceMismatch
+            | Self::NoDestination
+            | Self::Busy => false,
+        }
+    }
+}
+
 /// What the caller must now do, in this order. If one cannot be done, those after it must not be, and the gate must be
 /// told ([`super::Gate::withdraw`]); a [`Effect::Lease`] or [`Effect::Forget`] that was not done is owed, and comes before
 /// whatever the gate wants next.

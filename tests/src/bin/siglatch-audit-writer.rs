@@ -12,7 +12,7 @@ use clap::Parser;
 use siglatch_common::address::Address;
 use siglatch_common::wire::v1::{ActionId, UserId};
 use siglatch_user::audit::Event;
-use siglatch_user::audit::line::{Strangers, Told};
+use siglatch_user::audit::line::Strangers;
 use siglatch_user::config::AuditRule;
 use siglatch_user::edge::audit::{AuditLog, Origin, Recorder};
 use siglatch_user::edge::clock;
@@ -85,11 +85,7 @@ fn refuse(recorder: &Recorder, number: u32) {
             let is_junk = *refusal == Refusal::Unauthentic;
             let verdict = Verdict::Refuse(*refusal, (!is_junk).then(|| knock(number)));
             let event = Event::knock(&verdict, source, "alice", "ssh");
-            let told = match event.by_stranger() {
-                Some(refusal) => strangers.refuse(refusal, clock::boot()),
-                None => Told::ALL,
-            };
-            recorder.tell(event, told);
+            recorder.tell(event, strangers.judge(&verdict, clock::boot()));
         }
     }
     recorder.record(admitted(number));

@@ -1,7 +1,6 @@
-//! The names of events in records, and which of them anybody can cause. Never renames one.
+//! The names of events in records. Never renames one.
 
 use super::Event;
-use crate::gate::Refusal;
 
 impl Event {
     /// The name of the event in records.
@@ -64,60 +63,4 @@ impl Event {
         "rotated",
         "disk",
     ];
-
-    /// The refusal of a datagram that anybody can send: junk, or a copy of what was sent before.
-    #[must_use]
-    pub fn by_stranger(&self) -> Option<Refusal> {
-        match self {
-            Self::Knock(knock) => knock.reason.filter(|reason| match reason {
-                Refusal::Unauthentic | Refusal::Stale | Refusal::Replay => true,
-                Refusal::Overloaded
-                | Refusal::Unaudited
-                | Refusal::OutOfOrder
-                | Refusal::UnknownAction
-                | Refusal::UserEarly
-                | Refusal::UserExpired
-                | Refusal::UserNetwork
-                | Refusal::UserUsedUp
-                | Refusal::NotAllowed
-                | Refusal::NotAdmin
-                | Refusal::ActionNetwork
-                | Refusal::ActionEarly
-                | Refusal::ActionExpired
-                | Refusal::ActionHours
-                | Refusal::ActionUsedUp
-                | Refusal::BadPayload
-                | Refusal::PayloadNotAscii
-                | Refusal::PayloadStart
-                | Refusal::SourceMissing
-                | Refusal::SourceMismatch
-                | Refusal::NoDestination
-                | Refusal::Busy => false,
-            }),
-            Self::Start(_)
-            | Self::Stop { .. }
-            | Self::Grant(_)
-            | Self::GrantFailed(_)
-            | Self::Revoke(_)
-            | Self::ExecStarted(_)
-            | Self::ExecEnded(_)
-            | Self::ExecDropped { .. }
-            | Self::Builtin(_)
-            | Self::UndoOwed(_)
-            | Self::UndoSettled { .. }
-            | Self::UndoLost(_)
-            | Self::Pretended(_)
-            | Self::Firewall(_)
-            | Self::Ban(_)
-            | Self::Unban(_)
-            | Self::Reload(_)
-            | Self::Admin(_)
-            | Self::Debug(_)
-            | Self::Starter { .. }
-            | Self::Junk(_)
-            | Self::Lost(_)
-            | Self::Rotated(_)
-            | Self::Disk(_) => None,
-        }
-    }
 }

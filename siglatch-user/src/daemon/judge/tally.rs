@@ -7,7 +7,7 @@ use siglatch_common::units::Boot;
 use tracing::info;
 
 use crate::audit::Event;
-use crate::audit::line::{Strangers, Told};
+use crate::audit::line::Strangers;
 use crate::edge::audit::Recorder;
 use crate::gate::{Refusal, Verdict};
 
@@ -27,11 +27,7 @@ impl Tally {
             let counts = Refusal::ALL.iter().zip(&mut self.refused);
             counts.filter(|(of, _)| *of == refusal).for_each(|(_, count)| *count += 1);
         }
-        let told = match event.by_stranger() {
-            Some(refusal) => self.strangers.refuse(refusal, now),
-            None => Told::ALL,
-        };
-        recorder.tell(event, told);
+        recorder.tell(event, self.strangers.judge(verdict, now));
     }
 
     /// When [`Tally::close`] has something to do.
