@@ -36,7 +36,6 @@ use crate::edge::action::{Endings, Starter, survey};
 use crate::edge::admin::{AdminSocket, Bounds};
 use crate::edge::audit::{AuditLog, Origin};
 use crate::edge::ban_store::BanStore;
-use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::firewall::{Firewall, Watcher};
 use crate::edge::instance::Instance;
 use crate::edge::itself;
@@ -163,11 +162,7 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     let (warden, to_warden) = Warden::begin(warden::Parts {
         lists: if dry_run { Box::new(Dry::new(lists)) } else { lists },
         store: BanStore::open(&state_dir)?,
-        ban,
-        known,
-        allow,
-        files: BlacklistFiles::new(blacklist),
-        gate_keys,
+        rules: warden::Rules { ban, known, allow, blacklist, gate_keys },
         recorder: recorder.clone(),
         spread: randomness::spread()?,
         judge: inputs.clone(),

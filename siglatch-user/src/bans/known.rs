@@ -35,6 +35,12 @@ impl KnownOrigins {
         Self { rule, until: BTreeMap::new(), by_end: BTreeSet::new() }
     }
 
+    /// Whoever knocks from now on is known for so long. Who is known stays so for as long as was said, and there is as much
+    /// room as there was.
+    pub const fn set_span(&mut self, span: Duration) {
+        self.rule.span = span;
+    }
+
     /// How long an origin is known after a knock.
     #[must_use]
     pub const fn span(&self) -> Duration {

@@ -133,6 +133,12 @@ impl Bans {
         }
     }
 
+    /// Goes by another rule from now on. Bans that hold, strikes that were counted and room for bans stay as they are.
+    pub fn set_rule(&mut self, rule: BanRule) {
+        self.strikes.set_rule(rule.strikes, rule.within);
+        self.rule = BanRule { capacity: self.rule.capacity, ..rule };
+    }
+
     /// A datagram of nobody's has come from a source, which is banned if that is one too many. Whoever is allowed,
     /// known or holds a grant is protected.
     pub fn strike(&mut self, source: Address, is_protected: bool, now: Now) -> Option<Sentence> {

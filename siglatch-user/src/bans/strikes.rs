@@ -34,6 +34,11 @@ impl Strikes {
         Self { key, limit: limit.max(2), within, sets: vec![[Place::EMPTY; WAYS]; SETS] }
     }
 
+    /// Counts up to another limit, in other spans, from now on.
+    pub(super) fn set_rule(&mut self, limit: u32, within: Duration) {
+        (self.limit, self.within) = (limit.max(2), within);
+    }
+
     /// Counts a strike; true if it is the one too many, and then they are counted from the start.
     pub(super) fn count(&mut self, source: Address, now: Boot) -> bool {
         let (limit, within) = (self.limit, self.within);

@@ -56,6 +56,21 @@ fn bans_grow_with_repetition_and_are_forgotten_after_good_behaviour() {
 }
 
 #[test]
+fn another_rule_holds_for_what_comes_and_leaves_what_is() {
+    let mut scene = Scene::new();
+    assert_eq!((0..2).filter_map(|_| scene.strike("192.0.2.7")).count(), 0);
+    let sentence = scene.flood("192.0.2.8", 1000, false).expect("a flood");
+    let before = scene.list();
+    scene.bans.set_rule(BanRule { strikes: 3, flood: 0, steps: vec![secs(7)], capacity: 1, ..BanRule::default() });
+    scene.carry_out();
+    assert_eq!(scene.list(), before, "what holds stays, for as long as it was said: {sentence:?}");
+    let sentence = scene.strike("192.0.2.7").expect("two were counted before");
+    assert_eq!(sentence.span, secs(7));
+    assert_eq!(scene.flood("192.0.2.9", u64::MAX, false), None);
+    assert_eq!(scene.list().len(), 2, "there is as much room as before");
+}
+
+#[test]
 fn a_flood_earns_a_ban_at_once_and_one_frame_less_does_not() {
     let mut scene = Scene::new();
     assert_eq!(scene.flood("192.0.2.7", 999, false), None);

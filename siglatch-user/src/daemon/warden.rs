@@ -6,6 +6,7 @@ mod news;
 mod samples;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
@@ -52,8 +53,20 @@ pub(super) enum Event {
     Asked(Box<Asked>),
     /// A knock wants the status told in the log.
     TellStatus,
+    /// The configuration has changed.
+    Adopt(Box<Rules>),
     /// Finish.
     Stop,
+}
+
+/// What of the configuration the warden goes by.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) ban: BanRule,
+    pub(super) known: KnownRule,
+    pub(super) allow: Vec<Network>,
+    pub(super) blacklist: Vec<PathBuf>,
+    pub(super) gate_keys: GateKeys,
 }
 
 /// The way to the warden. Clones lead to the same.
@@ -67,11 +80,7 @@ pub(super) struct ToWarden {
 pub(super) struct Parts {
     pub(super) lists: Box<dyn Lists>,
     pub(super) store: BanStore,
-    pub(super) ban: BanRule,
-    pub(super) known: KnownRule,
-    pub(super) allow: Vec<Network>,
-    pub(super) files: BlacklistFiles,
-    pub(super) gate_keys: GateKeys,
+    pub(super) rules: Rules,
     pub(super) recorder: Recorder,
     /// A secret that spreads sources over tables.
     pub(super) spread: Key,
@@ -121,7 +130,7 @@ impl Event {
     fn let_others_come(&self) {
         match self {
             Self::Unauthentic { .. } | Self::Authentic(_) | Self::Granted(_) | Self::TellStatus => clock::rest(MOMENT),
-            Self::Asked(_) | Self::Stop => {}
+            Self::Asked(_) | Self::Adopt(_) | Self::Stop => {}
         }
     }
 }
@@ -139,6 +148,11 @@ impl ToWarden {
         let _ = self.events.try_send(Event::Asked(Box::new(asked)));
     }
 
+    /// Has it go by other rules, after what it was told before; true unless it has finished.
+    pub(super) fn adopt(&self, rules: Rules) -> bool {
+        self.events.send(Event::Adopt(Box::new(rules))).is_ok()
+    }
+
     /// Has it finish, after what it was told before.
     pub(super) fn stop(&self) {
         // Fails only if it has finished already.
@@ -153,7 +167,8 @@ impl Warden {
     /// If store or lists cannot be read.
     pub(super) fn begin(parts: Parts) -> Result<(Self, ToWarden)> {
         let now = clock::now();
-        let Parts { lists, store, ban, known, allow, files, gate_keys, recorder, spread, judge } = parts;
+        let Parts { lists, store, rules, recorder, spread, judge } = parts;
+        let Rules { ban, known, allow, blacklist, gate_keys } = rules;
         let (sender, events) = sync_channel(EVENTS);
         let unheard = Arc::new(AtomicU64::new(0));
         let to_warden = ToWarden { events: sender, unheard: Arc::clone(&unheard) };
@@ -172,7 +187,7 @@ impl Warden {
             lists,
             store,
             allow,
-            files,
+            files: BlacklistFiles::new(blacklist),
             gate_keys,
             judge,
             recorder,
@@ -282,9 +297,30 @@ impl Warden {
             Event::Granted(source) => self.acquit(source, now),
             Event::Asked(asked) => self.answer(*asked, report),
             Event::TellStatus => self.tell_status(report, now),
+            Event::Adopt(rules) => self.adopt(*rules, now),
             Event::Stop => return false,
         }
         true
+    }
+
+    /// Goes by other rules from now on. Bans, strikes and known origins stay; what files no longer say is lifted.
+    fn adopt(&mut self, rules: Rules, now: Now) {
+        let Rules { ban, known, allow, blacklist, gate_keys } = rules;
+        self.flood = u64::from(ban.flood);
+        self.bans.set_rule(ban);
+        self.known.set_span(known.span);
+        if let Err(error) = self.lists.set_allowed(&allow) {
+            self.news.list_failed(&error);
+        }
+        self.allow = allow;
+        self.files.set_paths(blacklist);
+        let files = self.files.look();
+        let turn = self.bans.set_listed(self.files.listed(), now);
+        self.carry_out(now);
+        tell_files(&files, Some(turn));
+        self.gate_keys = gate_keys;
+        self.epoch = None;
+        self.load_stamp_keys(now);
     }
 
     fn punish(&mut self, sentence: Option<Sentence>, now: Now) {

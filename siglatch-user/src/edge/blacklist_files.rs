@@ -100,6 +100,17 @@ impl BlacklistFiles {
         Self { files: files.collect() }
     }
 
+    /// Goes by these files from now on. What those of them that were read already have said stands until they are read
+    /// again.
+    pub fn set_paths(&mut self, paths: Vec<PathBuf>) {
+        let mut earlier = std::mem::take(&mut self.files);
+        let watched = |path: PathBuf| match earlier.iter().position(|file| file.path == path) {
+            Some(place) => earlier.swap_remove(place),
+            None => Watched { path, seen: None, networks: None, told: None },
+        };
+        self.files = paths.into_iter().map(watched).collect();
+    }
+
     /// Reads every file that has changed, once it rests: what somebody is still writing is not half believed.
     pub fn look(&mut self) -> News {
         let mut news = News::default();
@@ -328,6 +339,22 @@ mod tests {
         let listed = files.look().listed.unwrap();
         assert!(listed.is_complete);
         assert_eq!(listed.networks.values().copied().collect::<Vec<_>>(), [0, 0, 1]);
+    }
+
+    #[test]
+    fn other_files_take_the_place_of_those_before_and_what_was_read_stands() {
+        let folder = Folder::new();
+        folder.write("one", "192.0.2.7", 9);
+        folder.write("two", "192.0.2.8", 9);
+        folder.write("three", "192.0.2.9", 9);
+        let mut files = BlacklistFiles::new(vec![folder.path("one"), folder.path("two")]);
+        files.look();
+        files.set_paths(vec![folder.path("two"), folder.path("three")]);
+        assert_eq!(texts(&files.listed()), ["192.0.2.8/32"], "what stays is not read anew");
+        assert!(!files.listed().is_complete);
+        assert_eq!(texts(&files.look().listed.unwrap()), ["192.0.2.8/32", "192.0.2.9/32"]);
+        files.set_paths(Vec::new());
+        assert!(files.look().listed.is_none() && files.listed() == Listed { is_complete: true, ..Listed::default() });
     }
 
     #[test]

@@ -133,6 +133,12 @@ impl Recorder {
         self.queue.want_rotation();
     }
 
+    /// From now on, files are set aside by this rule: by another size and age, and so many are kept. Where the log is stays
+    /// as it is, and whether there is one.
+    pub fn set_rule(&self, rule: AuditRule) {
+        self.queue.set_rule(rule);
+    }
+
     /// Records that were lost since the start.
     #[must_use]
     pub fn lost(&self) -> u64 {

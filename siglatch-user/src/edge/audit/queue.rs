@@ -12,6 +12,7 @@ use super::teller;
 use crate::audit::event::Lost;
 use crate::audit::line::Told;
 use crate::audit::{Event, Stamp};
+use crate::config::AuditRule;
 use crate::edge::clock;
 
 /// Something that happened, and when.
@@ -54,6 +55,8 @@ struct State {
     waiting: VecDeque<Arc<Stamped>>,
     lost: Option<Lost>,
     rotate: bool,
+    /// What the writer goes by from now on, if that has changed.
+    rule: Option<AuditRule>,
     finish: bool,
     /// Whether the writer sleeps until there is something: only then is it woken, which costs more than a record does.
     is_idle: bool,
@@ -64,8 +67,17 @@ struct State {
 pub(super) struct Taken {
     /// Whether a new file is wanted.
     pub(super) rotate: bool,
+    /// What it goes by from now on, if that has changed.
+    pub(super) rule: Option<AuditRule>,
     /// Whether this is the last.
     pub(super) finish: bool,
+}
+
+impl State {
+    /// Whether the writer is to do something else than write what waits.
+    const fn is_asked(&self) -> bool {
+        self.rotate || self.rule.is_some() || self.finish
+    }
 }
 
 impl Queue {
@@ -130,10 +142,10 @@ impl Queue {
 
     /// Takes what waits, once there is something to do, or a span is over. What comes within a moment is taken together.
     pub(super) fn take(&self, to: &mut VecDeque<Arc<Stamped>>, patience: Duration) -> Taken {
-        let is_calm = |state: &mut State| state.waiting.len() < Self::BATCH && !state.rotate && !state.finish;
+        let is_calm = |state: &mut State| state.waiting.len() < Self::BATCH && !state.is_asked();
         let gathered = self.ready.wait_timeout_while(self.lock(), MOMENT, is_calm);
         let mut state = gathered.unwrap_or_else(PoisonError::into_inner).0;
-        if state.waiting.is_empty() && !state.rotate && !state.finish {
+        if state.waiting.is_empty() && !state.is_asked() {
             state.is_idle = true;
             state = self.ready.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
             state.is_idle = false;
@@ -145,7 +157,7 @@ impl Queue {
             to.extend(state.waiting.drain(..));
         }
         let finish = state.finish && state.waiting.is_empty();
-        Taken { rotate: std::mem::take(&mut state.rotate), finish }
+        Taken { rotate: std::mem::take(&mut state.rotate), rule: state.rule.take(), finish }
     }
 
     /// Waits, for the end at most.
@@ -157,6 +169,11 @@ impl Queue {
 
     pub(super) fn want_rotation(&self) {
         self.lock().rotate = true;
+        self.ready.notify_one();
+    }
+
+    pub(super) fn set_rule(&self, rule: AuditRule) {
+        self.lock().rule = Some(rule);
         self.ready.notify_one();
     }
 

@@ -214,6 +214,22 @@ fn an_old_file_is_followed_by_another_once_there_is_something_to_write() {
 }
 
 #[test]
+fn another_rule_holds_from_then_on_and_the_log_stays_where_it_is() {
+    let place = Place::new();
+    let (recorder, log) = place.begin();
+    (1..=10).for_each(|number| recorder.record(samples::admitted(number)));
+    let elsewhere = place.state.join("elsewhere.jsonl");
+    recorder.set_rule(AuditRule { file: elsewhere.clone(), size: 2000, keep: 2, ..place.rule.clone() });
+    for number in 11..=200 {
+        recorder.record(samples::admitted(number));
+    }
+    log.close("SIGTERM");
+    assert!(!elsewhere.exists());
+    assert!(place.is_sound() > 0);
+    assert_eq!(place.names().len(), 3, "the one that is written to, and two before it: {:?}", place.names());
+}
+
+#[test]
 fn two_rotations_in_one_moment_overwrite_nothing() {
     let place = Place::new();
     let (recorder, log) = place.begin();

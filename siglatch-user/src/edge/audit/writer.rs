@@ -112,6 +112,10 @@ impl Writer {
             let patience = if self.is_dirty { SYNCING } else { IDLE };
             let taken = self.queue.take(&mut self.todo, patience);
             self.rotate |= taken.rotate;
+            if let Some(rule) = taken.rule {
+                // Where the log is, and whether there is one, is for as long as the daemon runs.
+                self.rule = AuditRule { file: std::mem::take(&mut self.rule.file), ..rule };
+            }
             self.queue.at_disk(true);
             let worked = self.work();
             self.queue.at_disk(false);
