@@ -14,7 +14,7 @@ use crate::keys::{GateKeys, ServerKey};
 use crate::policy::{Door, Policy, Service};
 
 /// Everything the operator decided.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The gateway as users know it.
     pub gateway: Gateway,

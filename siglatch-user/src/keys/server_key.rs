@@ -3,6 +3,7 @@
 //! The operation is AWS-LC's: blinded, with a padding scan in constant time (`docs/decisions/0001-rsa.md`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::{Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
@@ -12,9 +13,10 @@ use siglatch_common::wire::v1::{PACKET_LEN, SEALED_LEN};
 use thiserror::Error;
 use zeroize::Zeroize as _;
 
-/// An RSA-2048 private key.
+/// An RSA-2048 private key. Clones are the same one, and cost nothing.
+#[derive(Clone)]
 pub struct ServerKey {
-    opening: Pkcs1PrivateDecryptingKey,
+    opening: Arc<Pkcs1PrivateDecryptingKey>,
     public: ServerPublicKey,
 }
 
@@ -65,7 +67,7 @@ impl ServerKey {
         let spki: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| ServerKeyFlaw::Unsound)?;
         let public = ServerPublicKey::from_der(spki.as_ref()).map_err(|_| ServerKeyFlaw::Unsound)?;
         let opening = Pkcs1PrivateDecryptingKey::new(key).map_err(|_| ServerKeyFlaw::Unsound)?;
-        Ok(Self { opening, public })
+        Ok(Self { opening: Arc::new(opening), public })
     }
 
     /// The public half, for enrolment files.

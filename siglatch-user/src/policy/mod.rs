@@ -20,7 +20,7 @@ pub use program::{Bounds, Program, ProgramId};
 pub use service::{Protocol, Service, ServiceFlaw};
 
 /// The operator's rules, as the gate asks for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     users: BTreeMap<UserId, User>,
     actions: BTreeMap<ActionId, Action>,
