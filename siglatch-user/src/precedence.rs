@@ -22,6 +22,11 @@ impl Precedence {
         Self { shares, earned: PerLane::default() }
     }
 
+    /// Goes by other shares from now on. What lanes have earned stays theirs.
+    pub const fn set_shares(&mut self, shares: PerLane<u8>) {
+        self.shares = shares;
+    }
+
     /// The lane to serve, of those that have something waiting; nothing if none has.
     pub fn next(&mut self, waiting: PerLane<bool>) -> Option<Lane> {
         let waits = |lane: &Lane| *waiting.of(*lane);

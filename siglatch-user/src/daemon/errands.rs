@@ -18,8 +18,6 @@ use crate::gate::KnockId;
 /// Where the daemon is asked, and what it needs for an answer.
 pub(super) struct Errands {
     pub(super) signals: Signals,
-    /// Knocks that want the configuration read again.
-    pub(super) reloads: Receiver<KnockId>,
     /// What is wrong with the configuration as it stands in its file, if it is.
     pub(super) is_sound: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     pub(super) recorder: Recorder,
@@ -30,7 +28,11 @@ impl Errands {
     ///
     /// # Errors
     /// If one of the tasks ends, by which knocks come in.
-    pub(super) async fn run(mut self, tasks: &mut JoinSet<Result<()>>) -> Result<(Ended, &'static str)> {
+    pub(super) async fn run(
+        mut self,
+        tasks: &mut JoinSet<Result<()>>,
+        reloads: &mut Receiver<KnockId>,
+    ) -> Result<(Ended, &'static str)> {
         loop {
             let (by, knock) = tokio::select! {
                 asked = self.signals.next() => match asked {
@@ -44,7 +46,7 @@ impl Errands {
                     }
                     Asked::Reload => (By::Signal, None),
                 },
-                Some(knock) = self.reloads.recv() => (By::Knock, Some(knock)),
+                Some(knock) = reloads.recv() => (By::Knock, Some(knock)),
                 ended = tasks.join_next() => {
                     let reason = ended.map_or_else(|| "nothing to do".into(), |ended| format!("{ended:?}"));
                     error!(reason, "an ingress has ended");

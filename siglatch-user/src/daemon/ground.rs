@@ -1,0 +1,70 @@
+//! What a daemon takes before it goes to work, while it may: program, sockets, lock. Never judges a knock.
+
+use anyhow::Result;
+use tracing::{info, warn};
+
+use super::Orders;
+use super::way::Way;
+use crate::config::{self, Settings};
+use crate::edge::action::survey;
+use crate::edge::admin::AdminSocket;
+use crate::edge::firewall::Firewall;
+use crate::edge::instance::Instance;
+use crate::edge::network::Network;
+use crate::edge::{randomness, xdp};
+use crate::policy::Policy;
+
+/// What was taken.
+pub(super) struct Ground {
+    pub(super) network: Network,
+    pub(super) way: Way,
+    pub(super) operators: AdminSocket,
+    /// Held as long as the daemon lives.
+    pub(super) instance: Instance,
+}
+
+impl Ground {
+    /// Takes it, from a daemon that is at work if there is one. What arrives from then on waits in the ring.
+    ///
+    /// # Errors
+    /// What is missing, and its cure. Nothing has changed then, unless the lock was taken.
+    pub(super) async fn take(settings: &Settings) -> Result<Self> {
+        tell_unfit(&settings.policy);
+        let network = Network::open()?;
+        let measures = xdp::Measures::new(settings, randomness::spread()?);
+        let way = Way::prepare(settings.ingress.clone(), &settings.ports, measures, &network).await?;
+        Firewall::check(&settings.firewall, &way.closed_ports(&settings.ports))?;
+
+        // From here on the other daemon, if there is one, is gone.
+        let instance = Instance::take_over(&settings.state_dir)?;
+        let operators = AdminSocket::bind(&settings.admin_socket)?;
+        Ok(Self { network, way, operators, instance })
+    }
+}
+
+/// The settings of a run that only tells what it would do, or as they are.
+pub(super) fn as_ordered(mut settings: Settings, orders: &Orders) -> Settings {
+    if orders.dry_run {
+        settings.firewall = config::Firewall::Untouched;
+        settings.policy.make_dry();
+    }
+    settings
+}
+
+/// Says which programs could not be started, and what to do about it. Everything else works.
+pub(super) fn tell_unfit(policy: &Policy) {
+    for program in policy.programs() {
+        if let Err(unfit) = survey(program) {
+            warn!(action = program.name, "{unfit}");
+        }
+    }
+}
+
+/// Tells what the daemon has to do with, once it is ready for it.
+pub(super) fn tell_ready(settings: &Settings) {
+    for port in &settings.ports {
+        info!(port = port.port, wire = port.wire.label(), "knock port");
+    }
+    let Settings { policy, key_threads, .. } = settings;
+    info!(users = policy.users().count(), actions = policy.actions().count(), threads = key_threads, "ready");
+}

@@ -1,0 +1,275 @@
+//! Everything of a daemon that is at work: threads, tasks, and the ways that lead to them. Begins and ends them in order;
+//! never judges a knock.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result};
+use siglatch_common::lane::PerLane;
+use siglatch_common::units::Boot;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use super::books::{Books, Left};
+use super::ground::Ground;
+use super::judge::{self, Input, Judge};
+use super::report::{Constants, Report, Tallies};
+use super::wall::{Standing, Wall};
+use super::warden::{self, ToWarden, Warden};
+use super::way::Open;
+use crate::admin;
+use crate::audit::Event;
+use crate::audit::event::By;
+use crate::config::{KnockPort, LaneRule, Settings};
+use crate::edge::action::{Endings, Starter};
+use crate::edge::admin::Bounds;
+use crate::edge::audit::{AuditLog, Origin, Recorder};
+use crate::edge::ban_store::BanStore;
+use crate::edge::firewall::Watcher;
+use crate::edge::instance::Instance;
+use crate::edge::key_pool::{KeyPool, Places};
+use crate::edge::lanes::Lanes;
+use crate::edge::lists::Dry;
+use crate::edge::{clock, itself, randomness};
+use crate::gate::{Beginning, Gate, Grant, KnockId};
+use crate::keys::Keyring;
+use crate::policy::Policy;
+use crate::precedence::Precedence;
+
+/// A daemon at work.
+pub(super) struct Works {
+    /// The tasks by which datagrams and requests come in.
+    pub(super) tasks: JoinSet<Result<()>>,
+    /// Knocks that want the configuration read again.
+    pub(super) reloads: Receiver<KnockId>,
+    pub(super) recorder: Recorder,
+    pool: Arc<KeyPool>,
+    /// How the lanes share the private key.
+    shares: watch::Sender<PerLane<u8>>,
+    judge: JoinHandle<()>,
+    to_judge: Sender<Input>,
+    warden: JoinHandle<()>,
+    to_warden: ToWarden,
+    log: AuditLog,
+    _instance: Instance,
+}
+
+/// What it begins with, besides settings and ground.
+pub(super) struct Start {
+    pub(super) at: Boot,
+    /// Everything is judged and told, and nothing done.
+    pub(super) dry_run: bool,
+    /// The processes that start programs; nothing if none are configured.
+    pub(super) starter: Option<(Starter, Endings)>,
+}
+
+impl Works {
+    /// Takes over what earlier runs have left, begins the threads, and lets datagrams in.
+    ///
+    /// # Errors
+    /// What is missing, and its cure.
+    pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<Self> {
+        let Ground { network, way, operators, instance } = ground;
+        let Start { at, dry_run, starter } = start;
+        let policy = Arc::new(settings.policy.clone());
+        let run = randomness::run()?;
+        let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: settings.state_dir.clone() };
+        let (recorder, log) = AuditLog::begin(&settings.audit, origin)?;
+        let (books, Left { remembered, noted }) = Books::open(&settings.state_dir, policy.max_skew())?;
+        let (wall, Standing { grants, withdrawn, watcher }) =
+            Wall::open(&settings.firewall, &way.closed_ports(&settings.ports), &policy)?;
+        let beginning = Beginning {
+            policy,
+            nonce_capacity: settings.nonce_capacity,
+            programs_at_once: settings.programs_at_once,
+            run,
+            remembered,
+            noted,
+            grants: &grants,
+        };
+        let gate = begin_gate(beginning, &withdrawn, &recorder);
+        let (to_judge, judged) = channel();
+        let lists = way.lists()?;
+        // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
+        let (warden, to_warden) = Warden::begin(warden::Parts {
+            lists: if dry_run { Box::new(Dry::new(lists)) } else { lists },
+            store: BanStore::open(&settings.state_dir)?,
+            rules: warden_rules(settings),
+            recorder: recorder.clone(),
+            spread: randomness::spread()?,
+            judge: to_judge.clone(),
+        })?;
+        let tallies = Arc::new(Tallies::default());
+        let (starter, endings) = starter.unzip();
+        let (reload, reloads) = tokio::sync::mpsc::channel(1);
+        let mut judge = Judge::new(judge::Parts {
+            gate,
+            books,
+            wall,
+            starter,
+            recorder: recorder.clone(),
+            when_unaudited: settings.audit.when_failing,
+            warden: to_warden.clone(),
+            reload,
+            tallies: Arc::clone(&tallies),
+        });
+        judge.follow(&settings.debug, clock::boot());
+        let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
+        watch_firewall(watcher, to_judge.clone())?;
+        if let Some(endings) = endings {
+            watch_programs(endings, to_judge.clone())?;
+        }
+        let (answers, operations) = (to_judge.clone(), Arc::clone(&tallies));
+        let pool = Arc::new(KeyPool::start(&Arc::new(keyring(settings)?), settings.key_threads, move |answer| {
+            operations.operation(answer.candidate.lane());
+            // Fails only when the judge has stopped, and then nothing is admitted any more.
+            let _ = answers.send(Input::Answer(Box::new(answer)));
+        })?);
+
+        let mut tasks = JoinSet::new();
+        let Open { lanes, ingress, interfaces } = way.open(&settings.ports, network, &mut tasks).await?;
+        itself::give_memory_back();
+        let (shares, shared) = watch::channel(shares_of(&settings.lanes));
+        let depths = lanes.depths();
+        tasks.spawn(feed(lanes, shared, Arc::clone(&pool)));
+        let ports = settings.ports.iter().map(port_status).collect();
+        let constants = Constants { started: at, ingress, interfaces, ports, lanes: settings.lanes };
+        let report = Report::new(constants, tallies, move || depths.waiting());
+        let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report))?;
+        let desk = to_warden.clone();
+        tasks.spawn(async move { operators.serve(Bounds::default(), move |asked| desk.ask(asked)).await });
+        Ok(Self {
+            tasks,
+            reloads,
+            recorder,
+            pool,
+            shares,
+            judge,
+            to_judge,
+            warden,
+            to_warden,
+            log,
+            _instance: instance,
+        })
+    }
+
+    /// Ends everything, so that nothing is lost: what was let in is judged, and what was decided is done and written.
+    ///
+    /// # Errors
+    /// If a thread has panicked.
+    pub(super) async fn end(mut self, why: &'static str) -> Result<()> {
+        self.tasks.shutdown().await;
+        if let Some(pool) = Arc::into_inner(self.pool) {
+            pool.finish();
+        }
+        let _ = self.to_judge.send(Input::Stop);
+        let threads = move || {
+            let judge = self.judge.join();
+            // What the judge has said last is heard before.
+            self.to_warden.stop();
+            let threads = judge.and(self.warden.join());
+            self.log.close(why);
+            threads
+        };
+        tokio::task::spawn_blocking(threads).await?.map_err(|_| anyhow::anyhow!("a thread has panicked"))
+    }
+
+    /// The ways in are gone: writes down why, and nothing else.
+    pub(super) fn give_up(self) {
+        self.log.close("error");
+    }
+}
+
+/// A gate that goes on where an earlier run has ended. What cannot be undone any more is told.
+fn begin_gate(beginning: Beginning<'_>, withdrawn: &[Grant], recorder: &Recorder) -> Gate {
+    Event::revoked(None, withdrawn, By::Configuration).into_iter().for_each(|event| recorder.record(event));
+    let mut gate = Gate::new(beginning, clock::now());
+    gate.end_debts_of(withdrawn, clock::now());
+    for debt in gate.take_lost_debts() {
+        warn!(program = debt.program, source = %debt.call.source, user = debt.call.user_name, "this will never be undone: its program is gone");
+        recorder.record(Event::undo_lost(&debt));
+    }
+    gate
+}
+
+/// The keys of everybody who may knock.
+pub(super) fn keyring(settings: &Settings) -> Result<Keyring> {
+    let policy: &Policy = &settings.policy;
+    let is_enabled = |id| policy.user(id).is_some_and(|user| user.enabled);
+    let users = settings.user_keys.iter().filter(|(user, _)| is_enabled(*user)).cloned();
+    Ok(Keyring::new(settings.server_key.clone(), users, randomness::hmac_key()?))
+}
+
+/// What the warden goes by.
+pub(super) fn warden_rules(settings: &Settings) -> warden::Rules {
+    warden::Rules {
+        ban: settings.ban.clone(),
+        known: settings.known,
+        allow: settings.allow.clone(),
+        blacklist: settings.blacklist.clone(),
+        gate_keys: settings.gate_keys.clone(),
+    }
+}
+
+fn shares_of(lanes: &PerLane<LaneRule>) -> PerLane<u8> {
+    PerLane::from_fn(|lane| lanes.of(lane).share)
+}
+
+fn port_status(port: &KnockPort) -> admin::Port {
+    admin::Port { port: port.port, wire: port.wire.label().to_owned() }
+}
+
+/// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is
+/// one: what finds none waits in its lane, and what finds no room there is dropped, and counted.
+async fn feed(mut lanes: Lanes, mut shares: watch::Receiver<PerLane<u8>>, pool: Arc<KeyPool>) -> Result<()> {
+    let mut precedence = Precedence::new(*shares.borrow_and_update());
+    let mut places = Places::default();
+    loop {
+        let place = pool.one_of(&mut places).await;
+        let candidate = lanes.next(&mut precedence).await.context("the lanes")?;
+        pool.submit(candidate, place);
+        // An error would say that nobody changes them any more.
+        if shares.has_changed().unwrap_or(false) {
+            precedence.set_shares(*shares.borrow_and_update());
+        }
+    }
+}
+
+/// Tells the judge what becomes of programs. On a thread of its own, which ends when there is nothing more to tell.
+fn watch_programs(endings: Endings, inputs: Sender<Input>) -> Result<()> {
+    let watch = move || {
+        for news in endings {
+            if inputs.send(Input::Program(news)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("endings".into()).spawn(watch)?;
+    Ok(())
+}
+
+/// Tells the judge when somebody else has changed the table. On a thread of its own, which ends with the process.
+fn watch_firewall(watcher: Option<Watcher>, inputs: Sender<Input>) -> Result<()> {
+    let Some(mut watcher) = watcher else { return Ok(()) };
+    let watch = move || loop {
+        match watcher.wait() {
+            Ok(change) => {
+                if inputs.send(Input::FirewallChanged(change)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                error!(%error, "changes of the firewall are no longer noticed; restart siglatch-user");
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("nft-watch".into()).spawn(watch)?;
+    Ok(())
+}
+
+/// Of this daemon.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
