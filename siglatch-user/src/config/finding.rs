@@ -128,6 +128,8 @@ codes! {
     BadAddress, "bad-address", Error;
     /// No number of bytes.
     BadSize, "bad-size", Error;
+    /// Nothing to listen at.
+    BadListener, "bad-listener", Error;
     /// No hours of the week.
     BadHours, "bad-hours", Error;
     /// A time zone that this machine does not know.
@@ -157,6 +159,17 @@ codes! {
     UnusedGateKey, "unused-gate-key", Warning;
     /// Nothing says which interface to watch.
     NoInterface, "no-interface", Warning;
+
+    /// The name of a user or a group that this machine does not have.
+    UnknownAccount, "unknown-account", Warning;
+    /// A user for the daemon that this machine does not have.
+    NoDaemonUser, "no-daemon-user", Error;
+    /// A daemon that keeps all of root's rights.
+    DaemonAsRoot, "daemon-as-root", Warning;
+    /// Figures for everybody.
+    PublicMetrics, "public-metrics", Error;
+    /// Two sockets with one path.
+    SharedSocket, "shared-socket", Error;
 
     /// No limit on what one source may send.
     NoRate, "no-rate", Warning;

@@ -1,14 +1,12 @@
 //! The configuration's `[[gate_key]]` tables, and the stamped ports that need them. Never makes a key for an epoch.
 
-use std::path::Path;
-
 use siglatch_common::seal::GateKey;
 use siglatch_common::stamp::GATE_KEYS;
 use siglatch_common::wire::Wire;
 use subtle::ConstantTimeEq as _;
 
 use super::finding::{Code, Findings};
-use super::key_files::{self, KeyFiles};
+use super::key_files::{self, Cabinet};
 use super::section::{Located, Section};
 use super::settings::KnockPort;
 use super::{schema, value};
@@ -18,12 +16,11 @@ use crate::keys::GateKeys;
 pub(super) fn read(
     root: &Section<'_>,
     ports: &[Located<KnockPort>],
-    folder: &Path,
-    files: &dyn KeyFiles,
+    cabinet: &Cabinet<'_>,
     findings: &mut Findings,
 ) -> Option<GateKeys> {
     let sections = root.listed("gate_key", &schema::GATE_KEY, findings)?;
-    let entries: Vec<Entry> = sections.iter().map(|section| entry(section, folder, files, findings)).collect();
+    let entries: Vec<Entry> = sections.iter().map(|section| entry(section, cabinet, findings)).collect();
     distinct(&entries, findings);
     let stamped = ports.iter().find(|port| port.value.wire == Wire::Stamped);
     match (stamped, sections.first()) {
@@ -56,10 +53,10 @@ struct Entry {
     key: Option<Located<GateKey>>,
 }
 
-fn entry(section: &Section<'_>, folder: &Path, files: &dyn KeyFiles, findings: &mut Findings) -> Entry {
+fn entry(section: &Section<'_>, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Entry {
     let number = section.number("number", 0..=GATE_KEYS as i64 - 1, findings);
     let path = section.parsed("file", value::path, findings);
-    let key = path.and_then(|path| Some(path.with(key_files::gate_key(path, folder, files, findings)?)));
+    let key = path.and_then(|path| Some(path.with(key_files::gate_key(path, cabinet, findings)?)));
     Entry { number, key }
 }
 

@@ -9,7 +9,7 @@ use siglatch_common::layout::PortList;
 use siglatch_common::wire::Wire;
 
 use super::finding::{Code, Findings, Span};
-use super::key_files::{self, KeyFiles};
+use super::key_files::{self, Cabinet, KeyFiles};
 use super::schema;
 use super::section::{Located, Section};
 use super::settings::{Attach, Diagnostics, Gateway, Ingress, KnockPort, Xdp};
@@ -94,14 +94,13 @@ pub(super) fn ports(root: &Section<'_>, findings: &mut Findings) -> Vec<Located<
 /// The private key, and how many threads use it.
 pub(super) fn keys(
     root: &Section<'_>,
-    folder: &Path,
     given: &Given,
-    files: &dyn KeyFiles,
+    cabinet: &Cabinet<'_>,
     findings: &mut Findings,
 ) -> (Option<ServerKey>, usize) {
     let section = root.table("keys", &schema::KEYS, findings);
     let server = section.parsed("server", value::path, findings);
-    let server = server.and_then(|path| key_files::server_key(path, folder, files, findings));
+    let server = server.and_then(|path| key_files::server_key(path, cabinet, findings));
     let threads = section.number("threads", 1..=256, findings).map_or(given.cores.get(), |threads| threads.value);
     (server, threads)
 }

@@ -23,6 +23,21 @@ pub trait KeyFiles {
     /// # Errors
     /// [`Unreadable`] says why there is nothing to judge.
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable>;
+
+    /// The user of this machine with that name or number.
+    fn user(&self, name: &str) -> Option<Account>;
+
+    /// The number of the group of this machine with that name or number.
+    fn group(&self, name: &str) -> Option<u32>;
+}
+
+/// A user of this machine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's own group.
+    pub gid: u32,
 }
 
 /// A key file as it was found.
@@ -34,6 +49,8 @@ pub struct KeyFile {
     pub mode: u32,
     /// Whose it is.
     pub owner: Owner,
+    /// The number of its group.
+    pub group: u32,
 }
 
 /// Whose a file is.
@@ -71,17 +88,21 @@ pub enum Unreadable {
     },
 }
 
+/// Where the key files of a configuration are, and who besides their owner may read them.
+pub(super) struct Cabinet<'a> {
+    /// Relative paths count from it.
+    pub(super) folder: &'a Path,
+    pub(super) files: &'a dyn KeyFiles,
+    /// The user who the daemon becomes.
+    pub(super) reader: Option<(&'a str, Account)>,
+}
+
 /// The server's key in the file named there, if it is sound; a finding for each reason why it is not.
-pub(super) fn server_key(
-    path: Located<&str>,
-    folder: &Path,
-    files: &dyn KeyFiles,
-    findings: &mut Findings,
-) -> Option<ServerKey> {
-    let at = folder.join(path.value);
+pub(super) fn server_key(path: Located<&str>, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Option<ServerKey> {
+    let at = cabinet.folder.join(path.value);
     let how =
         format!("make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out {}", at.display());
-    let file = open(path, &at, &how, files, findings)?;
+    let file = open(path, &at, &how, cabinet, findings)?;
     let flaw = match std::str::from_utf8(&file.contents) {
         Ok(text) if text.contains("-----BEGIN PUBLIC KEY-----") => {
             let message = format!("{} holds a public key; the server needs the private one", at.display());
@@ -103,15 +124,10 @@ pub(super) fn server_key(
 }
 
 /// A user's key in the file named there, if it is sound; a finding for each reason why it is not.
-pub(super) fn user_key(
-    path: Located<&str>,
-    folder: &Path,
-    files: &dyn KeyFiles,
-    findings: &mut Findings,
-) -> Option<HmacKey> {
-    let at = folder.join(path.value);
+pub(super) fn user_key(path: Located<&str>, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Option<HmacKey> {
+    let at = cabinet.folder.join(path.value);
     let how = format!("make one with: (umask 077; openssl rand -hex 32 > {})", at.display());
-    let file = open(path, &at, &how, files, findings)?;
+    let file = open(path, &at, &how, cabinet, findings)?;
     let flaw = match HmacKey::parse(&file.contents) {
         Ok(key) => return Some(key),
         Err(flaw) => flaw,
@@ -128,15 +144,10 @@ pub(super) fn user_key(
 }
 
 /// A gate key in the file named there, if it is sound; a finding for each reason why it is not.
-pub(super) fn gate_key(
-    path: Located<&str>,
-    folder: &Path,
-    files: &dyn KeyFiles,
-    findings: &mut Findings,
-) -> Option<GateKey> {
-    let at = folder.join(path.value);
+pub(super) fn gate_key(path: Located<&str>, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Option<GateKey> {
+    let at = cabinet.folder.join(path.value);
     let how = format!("make one with: (umask 077; openssl rand -hex 16 > {})", at.display());
-    let file = open(path, &at, &how, files, findings)?;
+    let file = open(path, &at, &how, cabinet, findings)?;
     let flaw = match GateKey::parse(&file.contents) {
         Ok(key) => return Some(key),
         Err(flaw) => flaw,
@@ -150,9 +161,9 @@ pub(super) fn gate_key(
     None
 }
 
-fn open(path: Located<&str>, at: &Path, how: &str, files: &dyn KeyFiles, findings: &mut Findings) -> Option<KeyFile> {
+fn open(path: Located<&str>, at: &Path, how: &str, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Option<KeyFile> {
     let shown = at.display();
-    let file = match files.read(at) {
+    let file = match cabinet.files.read(at) {
         Ok(file) => file,
         Err(Unreadable::Missing) => {
             findings.report(Code::KeyFileMissing, path.span, format!("there is no key file {shown}"), how);
@@ -173,9 +184,9 @@ fn open(path: Located<&str>, at: &Path, how: &str, files: &dyn KeyFiles, finding
             return None;
         }
     };
-    if file.mode & OTHERS != 0 {
+    if file.mode & OTHERS != 0 && !cabinet.is_for_daemon(&file) {
         let message = format!("{shown} is open to others (mode {:04o})", file.mode & 0o7777);
-        findings.report(Code::KeyFileExposed, path.span, message, format!("chmod 600 {shown}"));
+        findings.report(Code::KeyFileExposed, path.span, message, cabinet.how_to_close(at));
     }
     if let Owner::Stranger { uid } = file.owner {
         let message = format!("{shown} belongs to user {uid}, who could read and replace it");
@@ -184,5 +195,24 @@ fn open(path: Located<&str>, at: &Path, how: &str, files: &dyn KeyFiles, finding
     Some(file)
 }
 
+impl Cabinet<'_> {
+    /// Whether those who may read the file besides root are the daemon's own group, and they may do nothing else with it.
+    fn is_for_daemon(&self, file: &KeyFile) -> bool {
+        let is_readers = self.reader.is_some_and(|(_, account)| account.gid == file.group);
+        is_readers && file.owner == Owner::Root && file.mode & OTHERS == GROUP_READS
+    }
+
+    fn how_to_close(&self, at: &Path) -> String {
+        let shown = at.display();
+        match self.reader {
+            Some((name, _)) => format!("chown root: {shown}; chgrp \"$(id -gn {name})\" {shown}; chmod 640 {shown}"),
+            None => format!("chmod 600 {shown}"),
+        }
+    }
+}
+
 /// Every permission of group and world.
 const OTHERS: u32 = 0o077;
+
+/// That the group may read.
+const GROUP_READS: u32 = 0o040;

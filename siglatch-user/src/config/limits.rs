@@ -153,18 +153,6 @@ pub(super) fn blacklist(root: &Section<'_>, folder: &Path, findings: &mut Findin
     files.into_iter().map(|file| folder.join(file.value)).collect()
 }
 
-/// Where `siglatchctl` finds the daemon.
-pub(super) fn admin_socket(root: &Section<'_>, folder: &Path, findings: &mut Findings) -> PathBuf {
-    let section = root.table("admin", &schema::ADMIN, findings);
-    let Some(path) = section.parsed("socket", value::path, findings) else { return ADMIN_SOCKET.into() };
-    let socket = folder.join(path.value);
-    if socket.as_os_str().len() > SOCKET_PATH_MAX {
-        let message = format!("the path of a Unix socket has at most {SOCKET_PATH_MAX} bytes");
-        findings.report(Code::OutOfRange, path.span, message, section.example("socket"));
-    }
-    socket
-}
-
 /// How long the bans of one source last, one after the other; nothing if it does not say.
 fn steps(section: &Section<'_>, findings: &mut Findings) -> Option<Vec<Duration>> {
     let steps = section.texts("steps", findings)?;
@@ -211,11 +199,6 @@ fn is_all_of_v4(network: Network) -> bool {
 }
 
 const SCOPE: [(&str, Scope); 2] = [("knock", Scope::Knock), ("host", Scope::Host)];
-
-const ADMIN_SOCKET: &str = "/run/siglatch/admin.sock";
-
-/// `sun_path` of `unix(7)`, less the final zero.
-const SOCKET_PATH_MAX: usize = 107;
 
 /// More than a machine can take: as good as no limit.
 const MOST_A_SECOND: i64 = 10_000_000;

@@ -17,6 +17,7 @@ mod paths;
 mod people;
 mod relations;
 mod report;
+mod running;
 pub mod schema;
 mod section;
 mod settings;
@@ -33,15 +34,16 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use finding::{Code, Finding, Note, Severity, Span};
-pub use key_files::{KeyFile, KeyFiles, Owner, Unreadable};
+pub use key_files::{Account, KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};
 pub use settings::{
-    Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule, LaneRule,
-    Limits, OperatorSets, OwnTable, Scope, Settings, WhenFailing, Xdp,
+    AdminRule, Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule,
+    LaneRule, Limits, MetricsAddress, OperatorSets, OwnTable, Peer, Scope, Settings, WhenFailing, Xdp,
 };
-pub use single::{ADMIN_SOCKET, admin_socket, audit_log, length_of_time, network};
+pub use single::{admin_socket, audit_log, length_of_time, network};
 
 use finding::Findings;
+use key_files::Cabinet;
 use section::Section;
 
 /// What is settled before the configuration is read.
@@ -96,11 +98,13 @@ fn settings_of(
     findings: &mut Findings,
 ) -> Option<Settings> {
     let root = Section::root(&schema::ROOT, tree, findings);
+    let daemon = running::daemon(&root, files, findings);
+    let cabinet = Cabinet { folder, files, reader: daemon.user };
     let (gateway, zone) = host::gateway(&root, files, findings);
     let ingress = host::ingress(&root, folder, given, findings);
     let ports = host::ports(&root, findings);
-    let gate_keys = gate_keys::read(&root, &ports, folder, files, findings);
-    let (server_key, key_threads) = host::keys(&root, folder, given, files, findings);
+    let gate_keys = gate_keys::read(&root, &ports, &cabinet, findings);
+    let (server_key, key_threads) = host::keys(&root, given, &cabinet, findings);
     let max_skew = host::max_skew(&root, findings);
     let (state_dir, nonce_capacity) = host::state(&root, folder, findings);
     let limits = limits::limits(&root, findings);
@@ -109,9 +113,11 @@ fn settings_of(
     let allow = limits::allow(&root, findings);
     let ban = limits::ban(&root, &limits, &allow, findings);
     let blacklist = limits::blacklist(&root, folder, findings);
-    let admin_socket = limits::admin_socket(&root, folder, findings);
+    let admin = running::admin(&root, folder, files, findings);
+    let metrics = running::metrics(&root, folder, findings);
+    running::sockets(&root, &admin, metrics.as_ref(), findings);
     let (firewall, protected) = firewall::read(&root, findings);
-    let people = people::read(&root, folder, files, findings);
+    let people = people::read(&root, &cabinet, findings);
     let audit = audit::audit(&root, folder, findings);
     let at_once = deeds::at_once(&root, findings);
     let deeds = deeds::read(&root, &zone, findings);
@@ -137,7 +143,10 @@ fn settings_of(
         ban,
         blacklist,
         gate_keys: gate_keys?,
-        admin_socket,
+        admin,
+        metrics,
+        daemon_user: daemon.user.map(|(name, _)| name.to_owned()),
+        watch_file: daemon.watch_file,
         audit,
         debug,
         programs_at_once: at_once.value,

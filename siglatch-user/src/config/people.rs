@@ -1,7 +1,5 @@
 //! The configuration's `[user.NAME]` tables. Never looks at what users may do.
 
-use std::path::Path;
-
 use std::num::NonZeroU32;
 
 use siglatch_common::address::Network;
@@ -9,7 +7,7 @@ use siglatch_common::seal::HmacKey;
 use siglatch_common::wire::v1::UserId;
 
 use super::finding::Findings;
-use super::key_files::{self, KeyFiles};
+use super::key_files::{self, Cabinet};
 use super::section::{Located, Section};
 use super::{schema, terms, value};
 use crate::policy::{Period, User};
@@ -29,21 +27,15 @@ pub(super) struct Person<'t> {
     uses: Option<NonZeroU32>,
 }
 
-pub(super) fn read<'t>(
-    root: &Section<'t>,
-    folder: &Path,
-    files: &dyn KeyFiles,
-    findings: &mut Findings,
-) -> Vec<Person<'t>> {
+pub(super) fn read<'t>(root: &Section<'t>, cabinet: &Cabinet<'_>, findings: &mut Findings) -> Vec<Person<'t>> {
     let sections = root.named("user", &schema::USER, findings);
-    sections.into_iter().map(|(name, section)| person(name, &section, folder, files, findings)).collect()
+    sections.into_iter().map(|(name, section)| person(name, &section, cabinet, findings)).collect()
 }
 
 fn person<'t>(
     name: Located<&'t str>,
     section: &Section<'t>,
-    folder: &Path,
-    files: &dyn KeyFiles,
+    cabinet: &Cabinet<'_>,
     findings: &mut Findings,
 ) -> Person<'t> {
     let path = section.parsed("key", value::path, findings);
@@ -51,7 +43,7 @@ fn person<'t>(
     Person {
         name,
         id: section.number::<u16>("id", 0..=65_535, findings).map(|id| id.with(UserId(id.value))),
-        key: path.and_then(|path| Some(path.with(key_files::user_key(path, folder, files, findings)?))),
+        key: path.and_then(|path| Some(path.with(key_files::user_key(path, cabinet, findings)?))),
         enabled: section.flag("enabled", findings).unwrap_or(true),
         admin: section.flag("admin", findings).unwrap_or(false),
         groups: groups.into_iter().map(|group| group.value).collect(),

@@ -40,6 +40,8 @@ pub const FORMS: &[&Form] = &[
     &BAN,
     &BLACKLIST,
     &ADMIN,
+    &METRICS,
+    &DAEMON,
     &AUDIT,
     &DEBUG,
     &EXEC,
@@ -67,6 +69,8 @@ pub(super) const ROOT: Form = Form {
         optional("ban", "{ strikes = 5 }"),
         optional("blacklist", "{ files = [\"blacklist.txt\"] }"),
         optional("admin", "{ socket = \"/run/siglatch/admin.sock\" }"),
+        optional("metrics", "{ listen = \"127.0.0.1:9707\" }"),
+        optional("daemon", "{ user = \"siglatch\" }"),
         optional("audit", "{ size = \"64M\" }"),
         optional("debug", "{ for = \"1h\" }"),
         optional("exec", "{ at_once = 16 }"),
@@ -159,7 +163,20 @@ pub(super) const BAN: Form = Form {
 
 pub(super) const BLACKLIST: Form = Form { title: "[blacklist]", keys: &[optional("files", "[\"blacklist.txt\"]")] };
 
-pub(super) const ADMIN: Form = Form { title: "[admin]", keys: &[optional("socket", "\"/run/siglatch/admin.sock\"")] };
+pub(super) const ADMIN: Form = Form {
+    title: "[admin]",
+    keys: &[
+        optional("socket", "\"/run/siglatch/admin.sock\""),
+        optional("operators", "[\"@siglatch-admin\"]"),
+        optional("observers", "[\"@adm\"]"),
+        optional("observer_socket", "\"/run/siglatch/observe.sock\""),
+    ],
+};
+
+pub(super) const METRICS: Form = Form { title: "[metrics]", keys: &[optional("listen", "\"127.0.0.1:9707\"")] };
+
+pub(super) const DAEMON: Form =
+    Form { title: "[daemon]", keys: &[optional("user", "\"siglatch\""), optional("reload_on_change", "true")] };
 
 pub(super) const AUDIT: Form = Form {
     title: "[audit]",

@@ -1,5 +1,6 @@
 //! A configuration that was found sound: what the daemon is started with. Never read from text here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,8 +37,14 @@ pub struct Settings {
     pub blacklist: Vec<PathBuf>,
     /// The gate keys; at least one if a port is stamped.
     pub gate_keys: GateKeys,
-    /// Where `siglatchctl` finds the daemon.
-    pub admin_socket: PathBuf,
+    /// Who may ask the daemon, and where.
+    pub admin: AdminRule,
+    /// Where its figures are to be had; nothing: nowhere.
+    pub metrics: Option<MetricsAddress>,
+    /// The user of this machine who the daemon becomes when everything is open; nothing: it stays who it is.
+    pub daemon_user: Option<String>,
+    /// Whether the daemon reads the file again by itself when it has changed.
+    pub watch_file: bool,
     /// Who did what, for later.
     pub audit: AuditRule,
     /// Whose knocks are told in full.
@@ -140,6 +147,37 @@ pub enum Scope {
     Host,
 }
 
+/// Who may ask the daemon, and where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AdminRule {
+    /// Where `siglatchctl` finds it.
+    pub socket: PathBuf,
+    /// Who may ask for everything, besides root.
+    pub operators: Vec<Peer>,
+    /// Who may look and change nothing.
+    pub observers: Vec<Peer>,
+    /// Where the daemon tells how it is, and hears nothing; nothing: nowhere.
+    pub observer_socket: Option<PathBuf>,
+}
+
+/// Somebody on this machine, as the kernel names the other end of a Unix socket.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Peer {
+    /// The user with that number.
+    User(u32),
+    /// Whoever is in the group with that number.
+    Group(u32),
+}
+
+/// Where figures are to be had. Never an address that other machines reach.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MetricsAddress {
+    /// A port of the loopback interface.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
 /// How the audit log is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuditRule {
@@ -176,6 +214,23 @@ pub struct DebugRule {
     pub sources: Vec<Address>,
     /// How long after the daemon's start; then it ends by itself.
     pub span: Duration,
+}
+
+impl AdminRule {
+    /// Where the socket is unless the operator says otherwise.
+    pub const DEFAULT_SOCKET: &str = "/run/siglatch/admin.sock";
+}
+
+impl Default for AdminRule {
+    /// Only root may ask.
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from(Self::DEFAULT_SOCKET),
+            operators: Vec::new(),
+            observers: Vec::new(),
+            observer_socket: None,
+        }
+    }
 }
 
 impl DebugRule {

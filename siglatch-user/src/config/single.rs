@@ -7,11 +7,8 @@ use std::time::Duration;
 use siglatch_common::address::Network;
 use toml::de::DeTable;
 
-use super::AuditRule;
 use super::value::{self, Flaw};
-
-/// Where the daemon's socket is unless the operator says otherwise.
-pub const ADMIN_SOCKET: &str = "/run/siglatch/admin.sock";
+use super::{AdminRule, AuditRule};
 
 /// A network for one of the filter's lists, or one address as a network of one.
 ///
@@ -35,7 +32,7 @@ pub fn admin_socket(text: &str, folder: &Path) -> PathBuf {
     let (tree, _) = DeTable::parse_recoverable(text);
     let admin = tree.get_ref().get("admin").and_then(|admin| admin.get_ref().as_table());
     let socket = admin.and_then(|admin| admin.get("socket")).and_then(|socket| socket.get_ref().as_str());
-    folder.join(socket.unwrap_or(ADMIN_SOCKET))
+    folder.join(socket.unwrap_or(AdminRule::DEFAULT_SOCKET))
 }
 
 /// The file of the audit log, and the folder where its head is, by a configuration in that folder.
@@ -65,9 +62,9 @@ mod tests {
     fn the_socket_is_found_in_what_the_daemon_would_not_start_with() {
         let folder = Path::new("/etc/siglatch");
         for (text, path) in [
-            ("", ADMIN_SOCKET),
-            ("[admin]\n", ADMIN_SOCKET),
-            ("[admin]\nsocket = 7\n", ADMIN_SOCKET),
+            ("", AdminRule::DEFAULT_SOCKET),
+            ("[admin]\n", AdminRule::DEFAULT_SOCKET),
+            ("[admin]\nsocket = 7\n", AdminRule::DEFAULT_SOCKET),
             ("[admin]\nsocket = \"/run/a.sock\"\n[nonsense]\n", "/run/a.sock"),
             ("admin.socket = \"a.sock\"\n", "/etc/siglatch/a.sock"),
             ("[admin]\nsocket = \"/run/a.sock\"\n[ban\nsteps = [", "/run/a.sock"),

@@ -3,6 +3,7 @@
 mod cases;
 mod files;
 mod meaning;
+mod running;
 mod strangers;
 
 use std::collections::HashMap;

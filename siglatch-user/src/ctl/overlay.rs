@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::{KeyFile, KeyFiles, Owner, Unreadable};
+use crate::config::{Account, KeyFile, KeyFiles, Owner, Unreadable};
 use crate::edge::files::Disk;
 
 /// Files that are not there yet, and all that are.
@@ -25,7 +25,8 @@ impl KeyFiles for Overlay<'_> {
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
         match self.files.iter().find(|(place, _)| path == place) {
             Some((_, contents)) => {
-                Ok(KeyFile { contents: Zeroizing::new(contents.to_vec()), mode: 0o600, owner: Owner::Us })
+                let contents = Zeroizing::new(contents.to_vec());
+                Ok(KeyFile { contents, mode: 0o600, owner: Owner::Us, group: 0 })
             }
             None => Disk.read(path),
         }
@@ -33,5 +34,13 @@ impl KeyFiles for Overlay<'_> {
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
         Disk.zone(name)
+    }
+
+    fn user(&self, name: &str) -> Option<Account> {
+        Disk.user(name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        Disk.group(name)
     }
 }

@@ -37,7 +37,7 @@ impl Ground {
 
         // From here on the other daemon, if there is one, is gone.
         let instance = Instance::take_over(&settings.state_dir)?;
-        let operators = AdminSocket::bind(&settings.admin_socket)?;
+        let operators = AdminSocket::bind(&settings.admin.socket)?;
         Ok(Self { network, way, operators, instance })
     }
 }

@@ -12,7 +12,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::config::{KeyFile, KeyFiles, Owner, Unreadable};
+use super::action::account;
+use crate::config::{Account, KeyFile, KeyFiles, Owner, Unreadable};
 
 /// Key files on this machine's disks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,11 +53,23 @@ impl KeyFiles for Disk {
             0 => Owner::Root,
             uid => Owner::Stranger { uid },
         };
-        Ok(KeyFile { contents, mode: metadata.mode() & 0o7777, owner })
+        Ok(KeyFile { contents, mode: metadata.mode() & 0o7777, owner, group: metadata.gid() })
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
         zone(Path::new(ZONES), name)
+    }
+
+    fn user(&self, name: &str) -> Option<Account> {
+        let (uid, gid) = match account::number(name) {
+            Some(uid) => (uid, account::group_of_user(uid).unwrap_or(uid)),
+            None => account::user_named(name)?,
+        };
+        Some(Account { uid, gid })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        account::number(name).or_else(|| account::group_named(name))
     }
 }
 
@@ -288,6 +301,17 @@ mod tests {
         assert_eq!((&**file.contents, file.mode, file.owner), (&b"key"[..], 0o604, Owner::Us));
         assert_eq!(Disk.read(&folder.path().join("none")).unwrap_err(), Unreadable::Missing);
         assert_eq!(Disk.read(folder.path()).unwrap_err(), Unreadable::NotAFile);
+    }
+
+    #[test]
+    fn users_and_groups_of_this_machine_are_found_by_name_and_number() {
+        assert_eq!(Disk.user("root"), Some(Account { uid: 0, gid: 0 }));
+        assert_eq!((Disk.user("0"), Disk.group("0"), Disk.group("root")), (Disk.user("root"), Some(0), Some(0)));
+        assert_eq!((Disk.user("no such user"), Disk.group("no such group")), (None, None));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, 0o640, b"key").unwrap();
+        assert_eq!(Disk.read(&path).unwrap().group, fs::metadata(&path).unwrap().gid());
     }
 
     #[test]

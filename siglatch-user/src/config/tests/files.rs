@@ -33,6 +33,9 @@ pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
     put("stranger.key", 0o600, Owner::Stranger { uid: 1000 }, &[4; 32]);
     put("world.key", 0o604, Owner::Us, &[5; 32]);
     put("group.key", 0o640, Owner::Us, &[6; 32]);
+    put("daemon.key", 0o640, Owner::Root, &[8; 32]);
+    put("writable/daemon.key", 0o660, Owner::Root, &[8; 32]);
+    put("ours/daemon.key", 0o640, Owner::Us, &[8; 32]);
     put("read-only.key", 0o400, Owner::Us, &[7; 32]);
     put("zero.key", 0o600, Owner::Us, &[0; 32]);
     put("empty.key", 0o600, Owner::Us, &[]);
@@ -47,7 +50,8 @@ impl KeyFiles for Table {
             return Err(Unreadable::Forbidden);
         }
         let (mode, owner, contents) = self.0.get(path).ok_or(Unreadable::Missing)?;
-        Ok(KeyFile { contents: Zeroizing::new(contents.clone()), mode: *mode, owner: *owner })
+        let group = if path.ends_with("daemon.key") { 107 } else { 0 };
+        Ok(KeyFile { contents: Zeroizing::new(contents.clone()), mode: *mode, owner: *owner, group })
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
@@ -55,6 +59,23 @@ impl KeyFiles for Table {
             "Europe/Berlin" => Ok(zone_file("CET-1CEST,M3.5.0,M10.5.0/3")),
             "Damaged" => Ok(b"TZif2".to_vec()),
             _ => Err(Unreadable::Missing),
+        }
+    }
+
+    fn user(&self, name: &str) -> Option<Account> {
+        match name {
+            "root" | "0" => Some(Account { uid: 0, gid: 0 }),
+            "gate" => Some(Account { uid: 106, gid: 107 }),
+            "carol" | "1000" => Some(Account { uid: 1000, gid: 1001 }),
+            _ => None,
+        }
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        match name {
+            "siglatch-admin" => Some(108),
+            "adm" => Some(4),
+            _ => None,
         }
     }
 }

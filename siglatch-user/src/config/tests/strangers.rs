@@ -13,7 +13,6 @@ fn strangers_are_treated_by_the_defaults_of_the_manual() {
     assert_eq!(settings.known, KnownRule { span: Duration::from_secs(30 * 86_400), capacity: 16_384 });
     assert_eq!(settings.ban, BanRule::default());
     assert_eq!((&*settings.allow, &*settings.blacklist), (&[][..], &[][..]));
-    assert_eq!(settings.admin_socket, Path::new("/run/siglatch/admin.sock"));
     let annotated = read_text(ANNOTATED).expect("sound").settings;
     assert_eq!((annotated.limits, annotated.known), (settings.limits, settings.known));
     assert_eq!((annotated.lanes, annotated.ban), (settings.lanes, settings.ban));
@@ -24,7 +23,7 @@ fn what_is_said_of_strangers_holds() {
     let text = "[limits]\nrate = 7\nburst = 8\nsources = 2048\ncopies = 4096\n[lane.known]\nbudget = 9\nshare = 10\n\
                 [lane.unknown]\nbudget = 0\n[known]\nfor = \"1h\"\ncapacity = 99\n[allow]\nnetworks = [\"::1\"]\n\
                 [ban]\nstrikes = 3\nwithin = \"2m\"\nsteps = [\"3m\", \"4m\"]\nforget = \"5m\"\nflood = 600\n\
-                scope = \"host\"\ncapacity = 77\n[blacklist]\nfiles = [\"a\", \"/b\"]\n[admin]\nsocket = \"s\"\n[keys]\n";
+                scope = \"host\"\ncapacity = 77\n[blacklist]\nfiles = [\"a\", \"/b\"]\n[keys]\n";
     let settings = read_text(&SOUND.replace("[keys]\n", text)).expect("sound").settings;
     assert_eq!(settings.limits, Limits { rate: 7, burst: 8, sources: 2048, copies: 4096 });
     assert_eq!(settings.lanes.known, LaneRule { budget: 9, share: 10, ring_kib: 256 });
@@ -43,7 +42,6 @@ fn what_is_said_of_strangers_holds() {
     };
     assert_eq!(settings.ban, ban);
     assert_eq!(settings.blacklist, [Path::new("/etc/siglatch/a"), Path::new("/b")]);
-    assert_eq!(settings.admin_socket, Path::new("/etc/siglatch/s"));
 }
 
 #[test]
@@ -65,14 +63,4 @@ fn the_allow_list_has_room_for_what_the_filter_has() {
     };
     assert_eq!(codes(&with(1024)), []);
     assert_eq!(codes(&with(1025)), [Code::OutOfRange]);
-}
-
-#[test]
-fn the_path_of_a_socket_is_short() {
-    let with = |length: usize| {
-        let socket = format!("/{}", "s".repeat(length - 1));
-        SOUND.replace("[keys]\n", &format!("[admin]\nsocket = \"{socket}\"\n[keys]\n"))
-    };
-    assert_eq!(codes(&with(107)), []);
-    assert_eq!(codes(&with(108)), [Code::OutOfRange]);
 }

@@ -44,13 +44,14 @@ impl Account {
     }
 }
 
-/// The two highest numbers mean "nobody in particular" to the kernel.
-fn number(text: &str) -> Option<u32> {
+/// The number that the text is, if it is one. The two highest numbers mean "nobody in particular" to the kernel.
+pub(in crate::edge) fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number < u32::MAX - 1)
 }
 
-fn user_named(name: &str) -> Option<(u32, u32)> {
+/// Number and own group of the user with that name.
+pub(in crate::edge) fn user_named(name: &str) -> Option<(u32, u32)> {
     let name = CString::new(name).ok()?;
     user(|entry, buffer, found| {
         // SAFETY: all point to live memory of the stated length, and the name ends with a zero.
@@ -58,7 +59,8 @@ fn user_named(name: &str) -> Option<(u32, u32)> {
     })
 }
 
-fn group_of_user(uid: u32) -> Option<u32> {
+/// The own group of the user with that number.
+pub(in crate::edge) fn group_of_user(uid: u32) -> Option<u32> {
     let (_, gid) = user(|entry, buffer, found| {
         // SAFETY: all point to live memory of the stated length.
         unsafe { libc::getpwuid_r(uid, entry, buffer.as_mut_ptr(), buffer.len(), found) }
@@ -82,7 +84,8 @@ fn user(
     None
 }
 
-fn group_named(name: &str) -> Option<u32> {
+/// The number of the group with that name.
+pub(in crate::edge) fn group_named(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
     let name: &CStr = &name;
     for size in BUFFERS {

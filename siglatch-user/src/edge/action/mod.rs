@@ -6,7 +6,7 @@
 //! daemon's orders, and each run has a runner (`runner.rs`) that holds the program to its bounds and ends everything
 //! below it. See `docs/decisions/0010-programs.md`.
 
-mod account;
+pub(super) mod account;
 mod below;
 mod descriptors;
 mod keeper;
