@@ -6,16 +6,16 @@
 //! 2001:db8::1      # a scanner
 //! ```
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use siglatch_common::address::{Network, NetworkFlaw};
 use thiserror::Error;
 
 use super::files::FileError;
+use super::watched_file::Stamp;
 use crate::admin::Comment;
 use crate::bans::Listed;
 
@@ -81,15 +81,6 @@ struct Watched {
     networks: Option<Vec<Network>>,
     /// The flaw that was told last, if it is still there.
     told: Option<String>,
-}
-
-/// What changes when a file does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: SystemTime,
 }
 
 impl BlacklistFiles {
@@ -159,23 +150,12 @@ impl Watched {
             return Ok(None);
         }
         let bytes = read(&file).map_err(failed).inspect_err(|_| self.seen = Some(stamp))?;
-        if file.metadata().map(|metadata| Stamp::of(&metadata)).map_err(failed)?.is_ok_and(|after| after != stamp) {
+        let after = file.metadata().map_err(failed)?;
+        if Stamp::of(&after).is_ok_and(|after| after != stamp) {
             return Ok(None);
         }
         self.seen = Some(stamp);
         Ok(Some(parse(&bytes, &self.path)?))
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> io::Result<Self> {
-        let modified = metadata.modified()?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified })
-    }
-
-    /// Whether nobody has written to it for a while, as far as the clock tells.
-    fn rests(&self) -> bool {
-        SystemTime::now().duration_since(self.modified).map_or(true, |since| since >= REST)
     }
 }
 
@@ -235,9 +215,6 @@ fn shown(text: &str) -> String {
     format!("\"{}\"", text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect::<String>())
 }
 
-/// A file that was written to since is perhaps not finished.
-const REST: Duration = Duration::from_secs(1);
-
 /// A million networks fit.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
 
@@ -245,8 +222,10 @@ const SHOWN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
 
     struct Folder(tempfile::TempDir);
 

@@ -21,4 +21,5 @@ pub mod nonce_store;
 pub mod randomness;
 pub mod socket;
 pub mod terminal;
+pub mod watched_file;
 pub mod xdp;
