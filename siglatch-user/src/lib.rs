@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod edge;
 pub mod gate;
 pub mod keys;
+pub mod metrics;
 pub mod policy;
 pub mod precedence;
 pub mod spotlight;
