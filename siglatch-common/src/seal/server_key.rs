@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::wire::v1::{Packet, SEALED_LEN};
 
 /// An RSA-2048 public key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerPublicKey(RsaPublicKey);
 
 /// Why a text is no server key.

@@ -4,6 +4,7 @@
 
 mod assembly;
 mod audit;
+mod changes;
 mod deeds;
 mod finding;
 mod firewall;
@@ -33,6 +34,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use changes::{Changed, Changes, How, holding_back};
 pub use finding::{Code, Finding, Note, Severity, Span};
 pub use key_files::{Account, KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};

@@ -1,5 +1,6 @@
 //! A configuration that was found sound: what the daemon is started with. Never read from text here.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -216,6 +217,15 @@ pub struct DebugRule {
     pub span: Duration,
 }
 
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(number) => write!(f, "user {number}"),
+            Self::Group(number) => write!(f, "group {number}"),
+        }
+    }
+}
+
 impl AdminRule {
     /// Where the socket is unless the operator says otherwise.
     pub const DEFAULT_SOCKET: &str = "/run/siglatch/admin.sock";
@@ -357,6 +367,18 @@ pub enum Diagnostics {
     Drops = Tuning::DIAGNOSE_DROPS,
     /// All.
     All = Tuning::DIAGNOSE_ALL,
+}
+
+impl Diagnostics {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Drops => "drops",
+            Self::All => "all",
+        }
+    }
 }
 
 /// A UDP port that takes knocks.

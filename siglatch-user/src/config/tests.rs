@@ -1,6 +1,7 @@
 //! What a configuration says, by value: text in, settings or findings out.
 
 mod cases;
+mod changes;
 mod files;
 mod meaning;
 mod running;

@@ -241,6 +241,11 @@ impl Policy {
         self.max_skew
     }
 
+    /// Goes on with another one than the operator's: nonces are remembered for it.
+    pub const fn set_max_skew(&mut self, max_skew: Duration) {
+        self.max_skew = max_skew;
+    }
+
     /// The user with that number.
     #[must_use]
     pub fn user(&self, id: UserId) -> Option<&User> {

@@ -13,6 +13,7 @@ pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
         table.insert(Path::new(FOLDER).join(name), (mode, owner, contents.to_vec()));
     };
     put("server.key", 0o600, Owner::Root, &pem(&server));
+    put("other.key", 0o600, Owner::Root, &pem(&private(2048)));
     put("server.pub.pem", 0o600, Owner::Root, public.as_bytes());
     put("short.key", 0o600, Owner::Root, &pem(&private(1024)));
     put("alice.key", 0o600, Owner::Us, &[1; 32]);
