@@ -16,6 +16,7 @@ pub mod key_pool;
 pub mod lanes;
 pub mod ledger;
 pub mod lists;
+pub mod metrics;
 pub mod network;
 pub mod nonce_store;
 pub mod randomness;
