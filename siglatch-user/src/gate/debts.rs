@@ -298,6 +298,10 @@ impl Debts {
         self.by_due.first().map(|(due, _)| *due)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.owed.len()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Debt> {
         self.owed.values().map(|owed| &owed.debt)
     }

@@ -1,6 +1,7 @@
 //! The grants that hold, and until when. Never opens or closes anything: the kernel's timeouts do that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
@@ -127,6 +128,12 @@ impl Grants {
         live.map(|(key, held)| held.to_grant(*key, now)).collect()
     }
 
+    /// Everything that holds now, in the order of the keys, with the time left and the label.
+    pub(super) fn each(&self, now: Boot) -> impl Iterator<Item = (&GrantKey, Duration, &str)> {
+        let live = self.held.iter().filter(move |(_, held)| held.until > now);
+        live.map(move |(key, held)| (key, held.until.since(now), held.label.as_str()))
+    }
+
     /// How many there are; those that are over count until [`Grants::expire`].
     pub(super) fn len(&self) -> usize {
         self.held.len()
@@ -185,7 +192,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_grant_is_held_by_its_source_until_its_end() {

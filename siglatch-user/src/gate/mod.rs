@@ -41,7 +41,7 @@ pub use open::{Decoy, Opened, open};
 pub use revocation::{Revocation, Revoked};
 pub use verdict::{Admission, Effect, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
 
-use crate::policy::{Policy, ProgramId};
+use crate::policy::{Action, Policy, ProgramId, User};
 use doing::Told;
 
 /// The gate. The caller owns the ring, the clock, the disk and the firewall:
@@ -270,6 +270,11 @@ impl Gate {
         self.grants.live(now)
     }
 
+    /// The same without copies: key, time left and label, in the order of the keys.
+    pub fn each_grant(&self, now: Boot) -> impl Iterator<Item = (&GrantKey, Duration, &str)> {
+        self.grants.each(now)
+    }
+
     /// How many grants there are; those that are over count until [`Gate::handle_timeout`].
     #[must_use]
     pub fn grants(&self) -> usize {
@@ -298,6 +303,30 @@ impl Gate {
     #[must_use]
     pub fn user_name(&self, user: UserId) -> &str {
         self.policy.user(user).map_or("?", |user| &user.name)
+    }
+
+    /// How many knocks of the user's may still have an effect; nothing: any number, or nobody knows.
+    #[must_use]
+    pub fn uses_left_of_user(&self, user: &User) -> Option<u32> {
+        self.uses.left_of_user(user)
+    }
+
+    /// How often the action may still have an effect; nothing: any number of times, or nobody knows.
+    #[must_use]
+    pub fn uses_left_of_action(&self, action: &Action) -> Option<u32> {
+        self.uses.left_of_action(action)
+    }
+
+    /// How many have begun each sequence and may still finish it, by its place in the policy.
+    #[must_use]
+    pub fn sequences_under_way(&self, now: Boot) -> BTreeMap<usize, usize> {
+        self.steps.under_way(now)
+    }
+
+    /// How much is still to be undone.
+    #[must_use]
+    pub fn debts_owed(&self) -> usize {
+        self.debts.len()
     }
 
     /// What is still to be undone.

@@ -99,6 +99,15 @@ impl Steps {
         });
     }
 
+    /// How many are under way, by sequence.
+    pub(super) fn under_way(&self, now: Boot) -> BTreeMap<usize, usize> {
+        let mut counts = BTreeMap::new();
+        for progress in self.under_way.values().flatten().filter(|progress| now < progress.deadline) {
+            *counts.entry(progress.sequence).or_default() += 1;
+        }
+        counts
+    }
+
     fn forget(&mut self, user: UserId, source: Address) -> Option<Progress> {
         let sources = self.under_way.get_mut(&user)?;
         let place = sources.iter().position(|progress| progress.source == source)?;

@@ -101,6 +101,21 @@ impl Uses {
         }
     }
 
+    /// How many uses a user has left; nothing if they are not counted, or nobody knows.
+    pub(super) fn left_of_user(&self, user: &User) -> Option<u32> {
+        self.left(user.uses, self.users.get(&user.id))
+    }
+
+    /// How many an action has left; nothing if they are not counted, or nobody knows.
+    pub(super) fn left_of_action(&self, action: &Action) -> Option<u32> {
+        self.left(action.uses, self.actions.get(&action.id))
+    }
+
+    fn left(&self, uses: Option<NonZeroU32>, count: Option<&Count>) -> Option<u32> {
+        let uses = uses.filter(|_| !self.are_unknown)?;
+        Some(uses.get().saturating_sub(count.map_or(0, |count| count.in_all())))
+    }
+
     fn has_left(&self, uses: Option<NonZeroU32>, count: Option<&Count>) -> bool {
         let Some(uses) = uses else {
             return true;
