@@ -9,6 +9,7 @@
 //! ```
 
 mod books;
+mod desk;
 mod errands;
 mod ground;
 mod judge;

@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{BanOrder, BanPage, Banned, BansQuery, DebugOrder, DebugState, DebugTarget, Lifted, Status, UnbanOrder};
+use super::{
+    ActionList, BanOrder, BanPage, Banned, BansQuery, DebtPage, DebtsQuery, DebugOrder, DebugState, DebugTarget,
+    DisableOrder, ExtendOrder, Extended, GrantPage, GrantsQuery, KnownPage, KnownQuery, Lifted, Reloaded, RevokeOrder,
+    Revoked, SequenceList, Status, SwitchTarget, Switched, UnbanOrder, UserPage, UsersQuery,
+};
 
 /// The version that this program speaks.
 pub const VERSION: u64 = 1;
@@ -43,6 +47,50 @@ pub enum Request {
     DebugOn(DebugOrder),
     /// Do not any more; without a user or a source, nobody's.
     DebugOff(DebugTarget),
+    /// Who has authenticated lately.
+    Known(KnownQuery),
+    /// Who is let in.
+    Grants(GrantsQuery),
+    /// End grants, and undo what came with them.
+    Revoke(RevokeOrder),
+    /// Let grants hold for longer.
+    Extend(ExtendOrder),
+    /// Who may knock.
+    Users(UsersQuery),
+    /// What can be knocked for.
+    Actions {},
+    /// What must be knocked for in order.
+    Sequences {},
+    /// What is still to be undone.
+    Debts(DebtsQuery),
+    /// Read the configuration again, and go by it.
+    Reload {},
+    /// Say what a reload would do.
+    Check {},
+    /// Switch something on that an operator has switched off.
+    Enable(SwitchTarget),
+    /// Switch something off.
+    Disable(DisableOrder),
+}
+
+/// Who in the daemon answers a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Addressee {
+    /// The thread that judges knocks.
+    Judge,
+    /// The thread that keeps the filter's lists.
+    Warden,
+    /// Whoever reads the configuration.
+    Errands,
+}
+
+/// What somebody may do who may ask at all.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    /// See how everything is.
+    Observe,
+    /// See it and change it.
+    Operate,
 }
 
 /// What the daemon replies when it has done what it was asked.
@@ -59,6 +107,26 @@ pub enum Reply {
     Lifted(Lifted),
     /// To [`Request::Debug`], [`Request::DebugOn`] and [`Request::DebugOff`].
     Debug(DebugState),
+    /// To [`Request::Known`].
+    Known(KnownPage),
+    /// To [`Request::Grants`].
+    Grants(GrantPage),
+    /// To [`Request::Revoke`].
+    Revoked(Revoked),
+    /// To [`Request::Extend`].
+    Extended(Extended),
+    /// To [`Request::Users`].
+    Users(UserPage),
+    /// To [`Request::Actions`].
+    Actions(ActionList),
+    /// To [`Request::Sequences`].
+    Sequences(SequenceList),
+    /// To [`Request::Debts`].
+    Debts(DebtPage),
+    /// To [`Request::Reload`] and [`Request::Check`].
+    Reloaded(Box<Reloaded>),
+    /// To [`Request::Enable`] and [`Request::Disable`].
+    Switched(Switched),
 }
 
 /// Why the daemon has not done what it was asked.
@@ -88,6 +156,8 @@ pub enum Code {
     Busy,
     /// There was no answer in time.
     Late,
+    /// Whoever asks may not.
+    Forbidden,
     /// There is no room.
     Full,
     /// There is no such ban.
@@ -165,20 +235,95 @@ impl Request {
             Self::Debug {} => "debug",
             Self::DebugOn(_) => "debug_on",
             Self::DebugOff(_) => "debug_off",
+            Self::Known(_) => "known",
+            Self::Grants(_) => "grants",
+            Self::Revoke(_) => "revoke",
+            Self::Extend(_) => "extend",
+            Self::Users(_) => "users",
+            Self::Actions {} => "actions",
+            Self::Sequences {} => "sequences",
+            Self::Debts(_) => "debts",
+            Self::Reload {} => "reload",
+            Self::Check {} => "check",
+            Self::Enable(_) => "enable",
+            Self::Disable(_) => "disable",
         }
+    }
+
+    /// Who in the daemon answers it.
+    #[must_use]
+    pub const fn addressee(&self) -> Addressee {
+        match self {
+            Self::Status {} | Self::Bans(_) | Self::Ban(_) | Self::Unban(_) | Self::Known(_) => Addressee::Warden,
+            Self::Debug {}
+            | Self::DebugOn(_)
+            | Self::DebugOff(_)
+            | Self::Grants(_)
+            | Self::Revoke(_)
+            | Self::Extend(_)
+            | Self::Users(_)
+            | Self::Actions {}
+            | Self::Sequences {}
+            | Self::Debts(_) => Addressee::Judge,
+            Self::Reload {} | Self::Check {} | Self::Enable(_) | Self::Disable(_) => Addressee::Errands,
+        }
+    }
+
+    /// What somebody must be allowed who asks it. To check a file is work, and tells what nobody goes by yet.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        let is_work = matches!(self, Self::Check {});
+        if is_work || self.is_order() { Role::Operate } else { Role::Observe }
     }
 
     /// Whether it changes something.
     #[must_use]
     pub const fn is_order(&self) -> bool {
         match self {
-            Self::Ban(_) | Self::Unban(_) | Self::DebugOn(_) | Self::DebugOff(_) => true,
-            Self::Status {} | Self::Bans(_) | Self::Debug {} => false,
+            Self::Ban(_)
+            | Self::Unban(_)
+            | Self::DebugOn(_)
+            | Self::DebugOff(_)
+            | Self::Revoke(_)
+            | Self::Extend(_)
+            | Self::Reload {}
+            | Self::Enable(_)
+            | Self::Disable(_) => true,
+            Self::Status {}
+            | Self::Bans(_)
+            | Self::Debug {}
+            | Self::Known(_)
+            | Self::Grants(_)
+            | Self::Users(_)
+            | Self::Actions {}
+            | Self::Sequences {}
+            | Self::Debts(_)
+            | Self::Check {} => false,
         }
     }
 
     /// Every word that can stand under `do`.
-    pub const NAMES: [&str; 7] = ["status", "bans", "ban", "unban", "debug", "debug_on", "debug_off"];
+    pub const NAMES: [&str; 19] = [
+        "status",
+        "bans",
+        "ban",
+        "unban",
+        "debug",
+        "debug_on",
+        "debug_off",
+        "known",
+        "grants",
+        "revoke",
+        "extend",
+        "users",
+        "actions",
+        "sequences",
+        "debts",
+        "reload",
+        "check",
+        "enable",
+        "disable",
+    ];
 }
 
 impl Reply {
@@ -207,6 +352,17 @@ impl Problem {
     #[must_use]
     pub fn too_long() -> Self {
         Self::new(Code::Malformed, format!("the request is longer than {REQUEST_MAX} bytes"))
+    }
+
+    /// Whoever asks may not: everything, or only this.
+    #[must_use]
+    pub fn forbidden(wanted: Role) -> Self {
+        let (message, key) = match wanted {
+            Role::Observe => ("you may not ask this daemon anything", "observers` or `operators"),
+            Role::Operate => ("you may ask this daemon how it is, and change nothing", "operators"),
+        };
+        Self::new(Code::Forbidden, message)
+            .with_help(format!("run this as root, or have your user or group put under `{key}` of [admin]"))
     }
 
     /// The line that says it.

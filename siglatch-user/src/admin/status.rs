@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Switch;
+
 /// How the daemon is, at one moment. What a daemon of another version does not say is nothing.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
@@ -36,6 +38,56 @@ pub struct Status {
     pub grants: u64,
     /// What became of knocks.
     pub knocks: KnockCounts,
+    /// Programs that knocks have set off.
+    pub programs: Programs,
+    /// What is still to be undone.
+    pub debts: u64,
+    /// How the audit log is.
+    pub audit: AuditState,
+    /// What the daemon goes by.
+    pub configuration: Configuration,
+}
+
+/// Programs that knocks have set off.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Programs {
+    /// Those that run.
+    pub running: u64,
+    /// Those that wait for a place.
+    pub waiting: u64,
+}
+
+/// How the audit log is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct AuditState {
+    /// Whether it is not being written: its disk is full, or too slow.
+    pub failing: bool,
+    /// Records that were lost since the daemon started.
+    pub lost: u64,
+    /// Lines that observers were too slow for since the daemon started.
+    pub missed: u64,
+    /// Requests of people who may not ask, since the daemon started.
+    pub forbidden: u64,
+}
+
+/// What the daemon goes by.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Configuration {
+    /// The file.
+    pub file: String,
+    /// When it was read last, and taken, in Unix time; 0 if nobody knows.
+    pub loaded: u64,
+    /// Keys that have changed there since, and whose changes hold from the next start.
+    pub at_next_start: Vec<String>,
+    /// What an operator has switched off; the first [`Configuration::SWITCHES`].
+    pub switches: Vec<Switch>,
+    /// How much is switched off in all.
+    pub switched_off: usize,
+    /// Whether everything is judged and told, and nothing done.
+    pub dry_run: bool,
 }
 
 /// Where datagrams come in.
@@ -205,6 +257,11 @@ impl Status {
         }
         self.interval = tenths(span.as_secs_f64());
     }
+}
+
+impl Configuration {
+    /// The most switches that are told.
+    pub const SWITCHES: usize = 200;
 }
 
 impl Count {

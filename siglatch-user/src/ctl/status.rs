@@ -232,6 +232,7 @@ pub(super) mod tests {
                     Refused { reason: "replay".to_owned(), count: count(0, 0.0) },
                 ],
             },
+            ..Status::default()
         }
     }
 

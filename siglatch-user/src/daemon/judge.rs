@@ -3,6 +3,7 @@
 
 mod debug;
 mod deeds;
+mod desk;
 mod programs;
 mod tally;
 
@@ -17,24 +18,22 @@ use tokio::sync::mpsc::Sender;
 use tracing::{debug, error, info, warn};
 
 use super::books::Books;
-use super::report::Tallies;
+use super::report::{Standing, Tallies};
 use super::turns::Turns;
 use super::wall::{Repair, Wall};
 use super::warden::{self, ToWarden};
-use crate::admin::DebugState;
-use crate::admin::protocol::Problem;
 use crate::audit::{self, Event};
 use crate::config::WhenFailing;
 use crate::edge::action::{News, Starter};
+use crate::edge::admin::Asked;
 use crate::edge::audit::Recorder;
 use crate::edge::clock;
 use crate::edge::firewall::Change;
 use crate::edge::key_pool::Answer;
-use crate::gate::{Admission, Gate, Job, JobId, KnockId, Outcome, Refusal, Verdict};
+use crate::gate::{Admission, Gate, Job, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
 use crate::spotlight::Spotlight;
+use desk::LastKnocks;
 use tally::Tally;
-
-pub(super) use debug::DebugWish;
 
 /// What the judge is told.
 #[derive(Debug)]
@@ -52,13 +51,8 @@ pub(super) enum Input {
         /// Where the answer goes; it has room for it.
         reply: SyncSender<Vec<Address>>,
     },
-    /// An operator wishes something of the spotlight.
-    Debug {
-        /// What.
-        wish: DebugWish,
-        /// Where the answer goes; it has room for it.
-        reply: SyncSender<Result<DebugState, Problem>>,
-    },
+    /// An operator asks something.
+    Asked(Box<Asked>),
     /// Finish.
     Stop,
 }
@@ -96,6 +90,7 @@ pub(super) struct Judge {
     tallies: Arc<Tallies>,
     tally: Tally,
     spotlight: Spotlight,
+    last_knocks: LastKnocks,
 }
 
 impl Judge {
@@ -116,6 +111,7 @@ impl Judge {
             tallies,
             tally: Tally::default(),
             spotlight: Spotlight::new(),
+            last_knocks: LastKnocks::default(),
         }
     }
 
@@ -124,7 +120,13 @@ impl Judge {
         // What is due since the last run.
         self.carry_out();
         loop {
-            self.tallies.set_grants(self.gate.grants());
+            let Programs { running, waiting, .. } = self.gate.programs();
+            self.tallies.set_standing(Standing {
+                grants: self.gate.grants(),
+                debts: self.gate.debts_owed(),
+                running,
+                waiting,
+            });
             let first = match self.wait() {
                 Some(span) => inputs.recv_timeout(span),
                 None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -178,11 +180,7 @@ impl Judge {
                 // Fails only if the warden waits no more.
                 let _ = reply.try_send(sources);
             }
-            Input::Debug { wish, reply } => {
-                let answer = self.debug(&wish, clock::boot());
-                // Fails only if the warden waits no more.
-                let _ = reply.try_send(answer);
-            }
+            Input::Asked(asked) => self.answer(*asked),
             Input::Stop => return false,
         }
         true
@@ -199,6 +197,10 @@ impl Judge {
         } else if let Verdict::Refuse(Refusal::Unauthentic, _) = verdict {
             let holds_grant = self.gate.holds_grant(source, now.boot);
             self.warden.tell(warden::Event::Unauthentic { source, holds_grant });
+        }
+        if let Verdict::Admit(Admission { knock, .. }) = &verdict {
+            let (user, action) = (self.gate.user_name(knock.user), self.gate.action_name(knock.action));
+            self.last_knocks.note(user, action, source.into(), now.wall);
         }
         self.tell(&verdict, source, micros, now.boot);
     }

@@ -13,7 +13,8 @@ use siglatch_common::outcome::{Counters, Fate, Outcome};
 use siglatch_common::units::Boot;
 
 use crate::admin::{
-    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Refused, RefusedSource, Status,
+    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs, Refused, RefusedSource,
+    Status,
 };
 use crate::config::LaneRule;
 use crate::edge::lanes::Queues;
@@ -52,6 +53,22 @@ pub(super) struct Tallies {
     admitted: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
     grants: AtomicU64,
+    debts: AtomicU64,
+    running: AtomicU64,
+    waiting: AtomicU64,
+}
+
+/// What the judge holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// Grants that are open.
+    pub(super) grants: usize,
+    /// What is still to be undone.
+    pub(super) debts: usize,
+    /// Programs that run.
+    pub(super) running: usize,
+    /// Programs that wait for a place.
+    pub(super) waiting: usize,
 }
 
 /// The report, and the readings that its rates are since.
@@ -94,9 +111,13 @@ impl Tallies {
         counts.filter(|(of, _)| **of == refusal).for_each(|(_, count)| _ = count.fetch_add(1, Ordering::Relaxed));
     }
 
-    /// So many grants are open.
-    pub(super) fn set_grants(&self, grants: usize) {
+    /// So much is held by the judge.
+    pub(super) fn set_standing(&self, standing: Standing) {
+        let Standing { grants, debts, running, waiting } = standing;
         self.grants.store(grants as u64, Ordering::Relaxed);
+        self.debts.store(debts as u64, Ordering::Relaxed);
+        self.running.store(running as u64, Ordering::Relaxed);
+        self.waiting.store(waiting as u64, Ordering::Relaxed);
     }
 }
 
@@ -160,6 +181,12 @@ impl Report {
             known: holding.known as u64,
             grants: self.tallies.grants.load(Ordering::Relaxed),
             knocks: rates.knocks(),
+            programs: Programs {
+                running: self.tallies.running.load(Ordering::Relaxed),
+                waiting: self.tallies.waiting.load(Ordering::Relaxed),
+            },
+            debts: self.tallies.debts.load(Ordering::Relaxed),
+            ..Status::default()
         };
         Ok(status)
     }

@@ -93,6 +93,11 @@ impl Wall {
         Some(self.retry_later(&error))
     }
 
+    /// Whether one of these grants has ended, and still stands there.
+    pub(super) fn is_closing(&self, keys: &[GrantKey]) -> bool {
+        keys.iter().any(|key| self.closing.contains(key))
+    }
+
     /// Somebody else has changed it: looks after it soon, since a change rarely comes alone.
     pub(super) fn look_soon(&mut self) {
         self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));

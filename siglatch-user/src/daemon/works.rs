@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::books::{Books, Left};
+use super::desk::Desk;
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
 use super::report::{Constants, Report, Tallies};
@@ -25,7 +26,7 @@ use crate::audit::Event;
 use crate::audit::event::By;
 use crate::config::{KnockPort, LaneRule, Settings};
 use crate::edge::action::{Endings, Starter};
-use crate::edge::admin::Bounds;
+use crate::edge::admin::{Asked, Bounds};
 use crate::edge::audit::{AuditLog, Origin, Recorder};
 use crate::edge::ban_store::BanStore;
 use crate::edge::firewall::Watcher;
@@ -45,6 +46,8 @@ pub(super) struct Works {
     pub(super) tasks: JoinSet<Result<()>>,
     /// Knocks that want the configuration read again.
     pub(super) reloads: Receiver<KnockId>,
+    /// What operators ask of the configuration.
+    pub(super) asked: Receiver<Asked>,
     pub(super) recorder: Recorder,
     pool: Arc<KeyPool>,
     /// How the lanes share the private key.
@@ -139,11 +142,13 @@ impl Works {
         let constants = Constants { started: at, ingress, interfaces, ports, lanes: settings.lanes };
         let report = Report::new(constants, tallies, move || depths.waiting());
         let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report))?;
-        let desk = to_warden.clone();
+        let (errands, asked) = tokio::sync::mpsc::channel(ERRANDS);
+        let desk = Desk { judge: to_judge.clone(), warden: to_warden.clone(), errands };
         tasks.spawn(async move { operators.serve(Bounds::default(), move |asked| desk.ask(asked)).await });
         Ok(Self {
             tasks,
             reloads,
+            asked,
             recorder,
             pool,
             shares,
@@ -270,6 +275,9 @@ fn watch_firewall(watcher: Option<Watcher>, inputs: Sender<Input>) -> Result<()>
     thread::Builder::new().name("nft-watch".into()).spawn(watch)?;
     Ok(())
 }
+
+/// Requests about the configuration that wait for one another.
+const ERRANDS: usize = 4;
 
 /// Of this daemon.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

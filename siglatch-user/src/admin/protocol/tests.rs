@@ -4,7 +4,9 @@ use siglatch_common::address::{Address, Network};
 use siglatch_common::ban::Reason;
 
 use super::*;
-use crate::admin::{BanEntry, Comment, Count, Frames, Sort};
+use crate::admin::{
+    BanEntry, Comment, Count, Frames, GrantEntry, GrantFilter, GrantSpot, LastKnock, Sort, SwitchKind, UserEntry,
+};
 
 fn network(text: &str) -> Network {
     text.parse().unwrap()
@@ -47,7 +49,64 @@ fn requests() -> Vec<(Request, &'static str)> {
             Request::DebugOff(DebugTarget { user: None, source: Some([192, 0, 2, 7].into()) }),
             r#"{"siglatch":1,"do":"debug_off","source":"192.0.2.7"}"#,
         ),
+        (Request::Known(KnownQuery::default()), r#"{"siglatch":1,"do":"known"}"#),
+        (Request::Grants(GrantsQuery::default()), r#"{"siglatch":1,"do":"grants"}"#),
+        (
+            Request::Grants(GrantsQuery { which: of_alice(), limit: Some(5), after: Some(spot()) }),
+            r#"{"siglatch":1,"do":"grants","which":{"source":"192.0.2.7","user":"alice","action":"db","service":"tcp/5432"},"limit":5,"after":{"source":"192.0.2.7","place":"tcp/5432@10.0.0.5"}}"#,
+        ),
+        (
+            Request::Revoke(RevokeOrder { all: true, cut: true, ..RevokeOrder::default() }),
+            r#"{"siglatch":1,"do":"revoke","all":true,"cut":true}"#,
+        ),
+        (
+            Request::Extend(ExtendOrder {
+                which: GrantFilter { user: Some("alice".to_owned()), ..GrantFilter::default() },
+                seconds: 600.try_into().unwrap(),
+            }),
+            r#"{"siglatch":1,"do":"extend","which":{"user":"alice"},"for":600}"#,
+        ),
+        (
+            Request::Users(UsersQuery { name: None, limit: Some(9), after: Some(7) }),
+            r#"{"siglatch":1,"do":"users","limit":9,"after":7}"#,
+        ),
+        (Request::Actions {}, r#"{"siglatch":1,"do":"actions"}"#),
+        (Request::Sequences {}, r#"{"siglatch":1,"do":"sequences"}"#),
+        (
+            Request::Debts(DebtsQuery { limit: None, after: Some(u64::MAX) }),
+            r#"{"siglatch":1,"do":"debts","after":18446744073709551615}"#,
+        ),
+        (Request::Reload {}, r#"{"siglatch":1,"do":"reload"}"#),
+        (Request::Check {}, r#"{"siglatch":1,"do":"check"}"#),
+        (Request::Enable(port()), r#"{"siglatch":1,"do":"enable","kind":"port","name":"62201"}"#),
+        (
+            Request::Disable(DisableOrder {
+                target: port(),
+                seconds: 60.try_into().ok(),
+                until: None,
+                end_grants: true,
+                cut: true,
+            }),
+            r#"{"siglatch":1,"do":"disable","target":{"kind":"port","name":"62201"},"for":60,"end_grants":true,"cut":true}"#,
+        ),
     ]
+}
+
+fn of_alice() -> GrantFilter {
+    GrantFilter {
+        source: Some([192, 0, 2, 7].into()),
+        user: Some("alice".to_owned()),
+        action: Some("db".to_owned()),
+        service: "tcp/5432".parse().ok(),
+    }
+}
+
+fn spot() -> GrantSpot {
+    GrantSpot { source: [192, 0, 2, 7].into(), place: "tcp/5432@10.0.0.5".parse().unwrap() }
+}
+
+fn port() -> SwitchTarget {
+    SwitchTarget { kind: SwitchKind::Port, name: "62201".to_owned() }
 }
 
 fn entry() -> BanEntry {
@@ -97,6 +156,14 @@ fn a_request_that_asks_for_more_than_is_known_is_refused() {
         r#"{"siglatch":1,"do":"bans","colour":"red"}"#,
         r#"{"siglatch":1,"do":"ban","network":"192.0.2.7","scope":"host"}"#,
         r#"{"siglatch":1,"do":"unban","network":"192.0.2.7","for":1}"#,
+        r#"{"siglatch":1,"do":"grants","user":"alice"}"#,
+        r#"{"siglatch":1,"do":"grants","which":{"colour":"red"}}"#,
+        r#"{"siglatch":1,"do":"grants","after":{"source":"192.0.2.7","place":"tcp/22","x":1}}"#,
+        r#"{"siglatch":1,"do":"revoke","all":true,"user":"alice"}"#,
+        r#"{"siglatch":1,"do":"reload","file":"/tmp/x"}"#,
+        r#"{"siglatch":1,"do":"enable","kind":"user","name":"alice","for":1}"#,
+        r#"{"siglatch":1,"do":"disable","target":{"kind":"user","name":"alice","x":1}}"#,
+        r#"{"siglatch":1,"do":"disable","target":{"kind":"user","name":"alice"},"x":1}"#,
     ] {
         let problem = refusal(line);
         assert_eq!(problem.code, Code::Malformed);
@@ -123,6 +190,11 @@ fn each_flaw_of_a_request_is_named() {
         (r#"{"siglatch":1,"do":"ban","network":"192.0.2.7","comment":"a\nb"}"#, Code::Malformed, "one line"),
         (r#"{"siglatch":1,"do":"bans","reason":"spite"}"#, Code::Malformed, "operator, file, unauthentic, flood"),
         (r#"{"siglatch":1,"do":"bans","limit":-1}"#, Code::Malformed, "invalid value"),
+        (r#"{"siglatch":1,"do":"grants","which":{"service":"22"}}"#, Code::Malformed, "tcp/PORT"),
+        (r#"{"siglatch":1,"do":"grants","which":{"source":"x"}}"#, Code::Malformed, "IP address"),
+        (r#"{"siglatch":1,"do":"users","after":65536}"#, Code::Malformed, "u16"),
+        (r#"{"siglatch":1,"do":"extend","which":{"user":"a"}}"#, Code::Malformed, "missing field `for`"),
+        (r#"{"siglatch":1,"do":"disable","target":{"kind":"door","name":"x"}}"#, Code::Malformed, "unknown variant"),
     ] {
         let problem = refusal(line);
         assert_eq!(problem.code, code, "{line}: {problem}");
@@ -192,6 +264,43 @@ fn the_longest_page_fits_into_a_reply() {
 }
 
 #[test]
+fn the_longest_lists_fit_into_a_reply() {
+    let (address, name) = (std::net::IpAddr::from([0xff; 16]), "\"".repeat(32));
+    let grant = GrantEntry {
+        source: address,
+        place: "tcp/65535@ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe".parse().unwrap_or_else(|_| spot().place),
+        user: name.clone(),
+        action: name.clone(),
+        left: u64::MAX,
+    };
+    let page = GrantPage { total: usize::MAX, more: false, grants: vec![grant; GrantPage::MAX] };
+    let user = UserEntry {
+        name: name.clone(),
+        id: u16::MAX,
+        off_until: Some(u64::MAX),
+        uses: Some(u32::MAX),
+        uses_left: Some(u32::MAX),
+        grants: usize::MAX,
+        last: Some(LastKnock { at: u64::MAX, source: address, action: name }),
+        ..UserEntry::default()
+    };
+    let users = UserPage { total: usize::MAX, more: false, users: vec![user; UserPage::MAX] };
+    for line in [Reply::Grants(page).to_line(), Reply::Users(users).to_line()] {
+        assert!(line.len() < REPLY_MAX / 2, "{}", line.len());
+    }
+}
+
+#[test]
+fn who_may_only_look_changes_nothing() {
+    for (request, line) in requests() {
+        assert!(!request.is_order() || request.role() == Role::Operate, "{line}");
+    }
+    assert_eq!(Request::Check {}.role(), Role::Operate);
+    assert_eq!(Request::Grants(GrantsQuery::default()).role(), Role::Observe);
+    assert!(Role::Observe < Role::Operate);
+}
+
+#[test]
 fn the_longest_request_fits_into_a_line() {
     let (network, comment) = (Network::of(Address::v6([0xff; 16])), "\"".repeat(Comment::MAX).parse().unwrap());
     let longest = Request::Ban(BanOrder { network, seconds: u64::MAX.try_into().ok(), comment });
@@ -217,6 +326,19 @@ fn any_network() -> impl Strategy<Value = Network> {
     })
 }
 
+fn any_filter() -> impl Strategy<Value = GrantFilter> {
+    let name = || prop::option::of("[ -~é]{0,40}");
+    let service = prop::option::of(1..=u16::MAX);
+    (prop::option::of(any::<std::net::IpAddr>()), name(), name(), service).prop_map(|(source, user, action, port)| {
+        GrantFilter { source, user, action, service: port.map(|port| format!("udp/{port}").parse().unwrap()) }
+    })
+}
+
+fn any_target() -> impl Strategy<Value = SwitchTarget> {
+    let kind = prop::sample::select(SwitchKind::ALL.to_vec());
+    (kind, "[ -~é]{0,40}").prop_map(|(kind, name)| SwitchTarget { kind, name })
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     let reason = prop::option::of(prop::sample::select(Reason::ALL.to_vec()));
     let sort = prop::sample::select(vec![Sort::Network, Sort::Until, Sort::Hits, Sort::Since]);
@@ -235,6 +357,29 @@ fn any_request() -> impl Strategy<Value = Request> {
             let target = DebugTarget { user: Some(user), source: None };
             Request::DebugOn(DebugOrder { target, seconds: seconds.try_into().unwrap() })
         }),
+        (any_filter(), prop::option::of(any::<usize>())).prop_map(|(which, limit)| Request::Grants(GrantsQuery {
+            which,
+            limit,
+            after: limit.map(|_| spot())
+        })),
+        (any_filter(), any::<bool>(), any::<bool>()).prop_map(|(which, all, cut)| Request::Revoke(RevokeOrder {
+            which,
+            all,
+            cut
+        })),
+        (any_filter(), 1..=u64::MAX).prop_map(|(which, seconds)| {
+            Request::Extend(ExtendOrder { which, seconds: seconds.try_into().unwrap() })
+        }),
+        (prop::option::of("[ -~]{0,40}"), prop::option::of(any::<u16>()))
+            .prop_map(|(name, after)| Request::Users(UsersQuery { name, limit: None, after })),
+        prop::option::of(any::<std::net::IpAddr>()).prop_map(|after| Request::Known(KnownQuery { limit: None, after })),
+        (any_target(), any::<u64>(), prop::option::of(any::<u64>()), any::<bool>()).prop_map(
+            |(target, seconds, until, end_grants)| {
+                let (seconds, cut) = (seconds.try_into().ok(), end_grants);
+                Request::Disable(DisableOrder { target, seconds, until, end_grants, cut })
+            }
+        ),
+        any_target().prop_map(Request::Enable),
         any::<std::net::IpAddr>()
             .prop_map(|source| Request::DebugOff(DebugTarget { user: None, source: Some(source) })),
     ]

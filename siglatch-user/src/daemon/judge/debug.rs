@@ -16,17 +16,6 @@ use crate::edge::key_pool::Answer;
 use crate::gate::Verdict;
 use crate::spotlight::{Full, Spotlight, Target, datagram_text, payload_text};
 
-/// What an operator wants of the spotlight.
-#[derive(Debug)]
-pub(in crate::daemon) enum DebugWish {
-    /// To know where it falls.
-    Nothing,
-    /// To turn it on somebody.
-    On(DebugOrder),
-    /// To turn it off somebody; off everybody, if nobody is named.
-    Off(DebugTarget),
-}
-
 impl Judge {
     /// Turns the spotlight as the configuration says, and says so loudly.
     pub(in crate::daemon) fn follow(&mut self, rule: &DebugRule, now: Boot) {
@@ -39,28 +28,31 @@ impl Judge {
         }
     }
 
-    /// Does as an operator wishes.
-    pub(super) fn debug(&mut self, wish: &DebugWish, now: Boot) -> Result<DebugState, Problem> {
-        match wish {
-            DebugWish::Nothing => {}
-            DebugWish::On(order) => {
-                let target = self.target(&order.target)?.ok_or_else(|| {
-                    Problem::new(Code::Malformed, "nobody is named").with_help("name a user or a source")
-                })?;
-                let span = Duration::from_secs(order.seconds.get().min(DebugOrder::LONGEST));
-                self.turn_on(target, span, now).map_err(|Full| {
-                    Problem::new(Code::Full, format!("{} are debugged already", Spotlight::CAPACITY))
-                        .with_help("siglatchctl debug off")
-                })?;
-            }
-            DebugWish::Off(target) => {
-                let target = self.target(target)?;
-                for target in self.spotlight.turn_off(target) {
-                    info!(whose = self.whose(target), "debugging ended by the operator");
-                    self.record_light("off", target, None);
-                }
-            }
+    /// Turns the spotlight on somebody, as an operator wishes.
+    pub(super) fn debug_on(&mut self, order: &DebugOrder, now: Boot) -> Result<DebugState, Problem> {
+        let target = self
+            .target(&order.target)?
+            .ok_or_else(|| Problem::new(Code::Malformed, "nobody is named").with_help("name a user or a source"))?;
+        let span = Duration::from_secs(order.seconds.get().min(DebugOrder::LONGEST));
+        self.turn_on(target, span, now).map_err(|Full| {
+            Problem::new(Code::Full, format!("{} are debugged already", Spotlight::CAPACITY))
+                .with_help("siglatchctl debug off")
+        })?;
+        Ok(self.debugged(now))
+    }
+
+    /// Turns the spotlight off somebody; off everybody, if nobody is named.
+    pub(super) fn debug_off(&mut self, target: &DebugTarget, now: Boot) -> Result<DebugState, Problem> {
+        let target = self.target(target)?;
+        for target in self.spotlight.turn_off(target) {
+            info!(whose = self.whose(target), "debugging ended by the operator");
+            self.record_light("off", target, None);
         }
+        Ok(self.debugged(now))
+    }
+
+    /// Where the spotlight falls.
+    pub(super) fn debugged(&self, now: Boot) -> DebugState {
         let entry = |(target, until): (Target, Boot)| DebugEntry {
             target: match target {
                 Target::User(user) => DebugTarget { user: Some(self.gate.user_name(user).to_owned()), source: None },
@@ -68,7 +60,7 @@ impl Judge {
             },
             left: until.since(now).as_secs(),
         };
-        Ok(DebugState { told: self.spotlight.lit().map(entry).collect() })
+        DebugState { told: self.spotlight.lit().map(entry).collect() }
     }
 
     /// Ends what is over.

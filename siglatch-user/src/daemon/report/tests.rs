@@ -101,7 +101,7 @@ fn everything_that_was_counted_is_in_the_status() {
     tallies.admitted();
     tallies.refused(Refusal::Replay);
     tallies.refused(Refusal::Replay);
-    tallies.set_grants(2);
+    tallies.set_standing(Standing { grants: 2, debts: 3, running: 4, waiting: 5 });
     let holding = Holding { addresses: 3, networks: 1, known: 5, allowed: 6 };
     let status = report.status(&lists, holding, at(61_000)).unwrap();
     assert_eq!((status.uptime, status.bans, status.known, status.grants), (61, 4, 5, 2));

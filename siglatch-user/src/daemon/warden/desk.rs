@@ -1,18 +1,16 @@
 //! What the warden answers operators. Never reads from a socket.
 
-use std::sync::mpsc::sync_channel;
-
-use siglatch_common::address::Network;
-use siglatch_common::units::Now;
+use siglatch_common::address::{Address, Network};
+use siglatch_common::units::{Boot, Now};
 use tracing::info;
 
-use super::{ANSWER, Warden};
+use super::Warden;
 use crate::admin::protocol::{Code, Problem, Reply, Request};
-use crate::admin::{BanOrder, BanPage, Banned, Lifted, network_text};
+use crate::admin::{BanOrder, BanPage, Banned, KnownEntry, KnownPage, KnownQuery, Lifted, network_text};
 use crate::audit;
 use crate::bans::{Full, NotLifted};
 use crate::causes::with_causes;
-use crate::daemon::judge::{DebugWish, Input};
+use crate::daemon::desk;
 use crate::daemon::report::{Holding, Report};
 use crate::edge::admin::Asked;
 use crate::edge::clock;
@@ -33,13 +31,24 @@ impl Warden {
             }
             Request::Ban(order) => self.ban(order, now).map(Reply::Banned),
             Request::Unban(order) => self.unban(order.network, now).map(Reply::Lifted),
-            Request::Debug {} => self.debug(DebugWish::Nothing),
-            Request::DebugOn(order) => self.debug(DebugWish::On(order.clone())),
-            Request::DebugOff(target) => self.debug(DebugWish::Off(target.clone())),
+            Request::Known(query) => Ok(Reply::Known(self.known(query, now))),
+            Request::Debug {}
+            | Request::DebugOn(_)
+            | Request::DebugOff(_)
+            | Request::Grants(_)
+            | Request::Revoke(_)
+            | Request::Extend(_)
+            | Request::Users(_)
+            | Request::Actions {}
+            | Request::Sequences {}
+            | Request::Debts(_)
+            | Request::Reload {}
+            | Request::Check {}
+            | Request::Enable(_)
+            | Request::Disable(_) => Err(desk::astray(&asked)),
         };
         self.carry_out(now);
-        self.record_order(&asked, answer.as_ref().err());
-        asked.answer(answer);
+        desk::answer(asked, answer, &self.recorder);
     }
 
     /// Writes into the log how the daemon is, because a knock has asked for it.
@@ -50,19 +59,6 @@ impl Warden {
                 info!(status = text, "status");
             }
             Err(error) => self.news.list_failed(&error),
-        }
-    }
-
-    /// Keeps what an operator has had done, and who that was.
-    fn record_order(&self, asked: &Asked, problem: Option<&Problem>) {
-        if asked.request.is_order() {
-            self.recorder.record(audit::Event::Admin(audit::event::Admin {
-                request: asked.request.to_line().trim_end().to_owned(),
-                peer_uid: asked.peer.uid,
-                peer_pid: asked.peer.pid.and_then(|pid| u32::try_from(pid).ok()),
-                result: if problem.is_none() { "done" } else { "failed" },
-                error: problem.map(ToString::to_string),
-            }));
         }
     }
 
@@ -108,12 +104,12 @@ impl Warden {
         Ok(lifted)
     }
 
-    /// The judge knows whose knocks are told, and tells them.
-    fn debug(&self, wish: DebugWish) -> Result<Reply, Problem> {
-        let late = || Problem::new(Code::Late, "the thread that judges knocks has not answered").with_help("try again");
-        let (reply, answer) = sync_channel(1);
-        self.judge.send(Input::Debug { wish, reply }).map_err(|_| late())?;
-        answer.recv_timeout(ANSWER).map_err(|_| late())?.map(Reply::Debug)
+    fn known(&self, query: &KnownQuery, now: Now) -> KnownPage {
+        let left = |(origin, until): (Address, Boot)| KnownEntry {
+            origin: origin.into(),
+            left: until.since(now.boot).as_secs(),
+        };
+        KnownPage::select(self.known.iter().filter(|(_, until)| *until > now.boot).map(left), query)
     }
 
     /// What to tell if what was just changed could not be kept.

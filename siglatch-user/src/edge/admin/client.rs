@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::admin::protocol::{REPLY_MAX, ReplyFlaw, Request, reply_from_line};
+use crate::admin::protocol::{Addressee, REPLY_MAX, ReplyFlaw, Request, reply_from_line};
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl AdminClient {
             }
             Err(source) => return Err(AskError::NoDaemon { path, source }),
         };
-        let timeouts = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        let timeouts = stream.set_write_timeout(Some(PATIENCE));
         match timeouts {
             Ok(()) => Ok(Self { stream: BufReader::new(stream), path }),
             Err(source) => Err(AskError::Broken { path, source }),
@@ -89,6 +89,8 @@ impl AdminClient {
     /// # Errors
     /// [`AskError`]; after [`AskError::Silent`] and [`AskError::Broken`] the connection is of no more use.
     pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, AskError> {
+        let patience = patience(request);
+        let _ = self.stream.get_ref().set_read_timeout(Some(patience));
         // A daemon without room says so and hangs up without listening: what it said is there all the same.
         let asked = self.stream.get_mut().write_all(request.to_line().as_bytes());
         let mut line = Vec::new();
@@ -106,7 +108,7 @@ impl AdminClient {
         let path = self.path.clone();
         Err(match source.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                AskError::Silent { path, seconds: PATIENCE.as_secs() }
+                AskError::Silent { path, seconds: patience.as_secs() }
             }
             _ => AskError::Broken { path, source },
         })
@@ -125,4 +127,11 @@ impl AskError {
 }
 
 /// More than the daemon gives itself.
+const fn patience(request: &Request) -> Duration {
+    match request.addressee() {
+        Addressee::Judge | Addressee::Warden => PATIENCE,
+        Addressee::Errands => Duration::from_secs(70),
+    }
+}
+
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::admin::protocol::{Code, Problem, REQUEST_MAX, Reply, Request};
+use crate::admin::protocol::{Addressee, Code, Problem, REPLY_MAX, REQUEST_MAX, Reply, Request};
 
 /// The socket, bound. Taken away when dropped, unless another daemon has put its own there.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub struct Bounds {
     pub idle: Duration,
     /// How long an answer may take.
     pub answer: Duration,
+    /// How long one may take for which the configuration and its keys are read.
+    pub reload: Duration,
 }
 
 /// The socket cannot be had.
@@ -134,6 +136,13 @@ impl Drop for AdminSocket {
 }
 
 impl Asked {
+    /// Something that is asked, and where its answer comes.
+    #[must_use]
+    pub fn new(request: Request, peer: Peer) -> (Self, oneshot::Receiver<Result<Reply, Problem>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { request, peer, reply }, answer)
+    }
+
     /// Answers. Nothing happens if the one who asked has left.
     pub fn answer(self, answer: Result<Reply, Problem>) {
         let _ = self.reply.send(answer);
@@ -142,7 +151,12 @@ impl Asked {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 16, idle: Duration::from_secs(10), answer: Duration::from_secs(2) }
+        Self {
+            connections: 16,
+            idle: Duration::from_secs(10),
+            answer: Duration::from_secs(2),
+            reload: Duration::from_secs(60),
+        }
     }
 }
 
@@ -174,8 +188,9 @@ async fn converse(
                 (answer, false)
             }
         };
-        let line = match answer {
-            Ok(reply) => reply.to_line(),
+        let line = match answer.map(|reply| reply.to_line()) {
+            Ok(line) if line.len() > REPLY_MAX => too_much().to_line(),
+            Ok(line) => line,
             Err(problem) => problem.to_line(),
         };
         timeout(bounds.idle, write_all(&stream, line.as_bytes())).await??;
@@ -186,13 +201,17 @@ async fn converse(
 }
 
 async fn answer(request: Request, peer: Peer, bounds: Bounds, ask: &impl Fn(Asked)) -> Answer {
-    let (reply, answered) = oneshot::channel();
-    ask(Asked { request, peer, reply });
-    match timeout(bounds.answer, answered).await {
+    let patience = match request.addressee() {
+        Addressee::Judge | Addressee::Warden => bounds.answer,
+        Addressee::Errands => bounds.reload,
+    };
+    let (asked, answered) = Asked::new(request, peer);
+    ask(asked);
+    match timeout(patience, answered).await {
         Ok(Ok(answer)) => answer,
         // It was dropped unanswered: there was no room for it, or the daemon is about to end.
         Ok(Err(_)) => Err(busy()),
-        Err(_) => Err(Problem::new(Code::Late, format!("no answer within {} s", bounds.answer.as_secs()))
+        Err(_) => Err(Problem::new(Code::Late, format!("no answer within {} s", patience.as_secs()))
             .with_help("the daemon is busy; what was asked may still be done")),
     }
 }
@@ -237,6 +256,10 @@ async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn too_much() -> Problem {
+    Problem::new(Code::Failed, format!("the answer is longer than {REPLY_MAX} bytes")).with_help("ask for less at once")
 }
 
 fn busy() -> Problem {

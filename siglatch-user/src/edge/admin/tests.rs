@@ -60,6 +60,7 @@ fn answer(asked: Asked) {
         }
         Request::Unban(_) => Err(Problem::new(Code::NotBanned, "it is not banned")),
         Request::Debug {} | Request::DebugOn(_) | Request::DebugOff(_) => Ok(Reply::Debug(DebugState::default())),
+        other => Err(Problem::new(Code::Failed, other.name())),
     };
     asked.answer(answer);
 }
