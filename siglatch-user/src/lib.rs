@@ -16,3 +16,4 @@ pub mod metrics;
 pub mod policy;
 pub mod precedence;
 pub mod spotlight;
+pub mod switches;

@@ -37,7 +37,6 @@ use crate::edge::lists::Dry;
 use crate::edge::{clock, itself, randomness};
 use crate::gate::{Beginning, Gate, Grant, KnockId};
 use crate::keys::Keyring;
-use crate::policy::Policy;
 use crate::precedence::Precedence;
 
 /// A daemon at work.
@@ -202,9 +201,7 @@ fn begin_gate(beginning: Beginning<'_>, withdrawn: &[Grant], recorder: &Recorder
 
 /// The keys of everybody who may knock.
 pub(super) fn keyring(settings: &Settings) -> Result<Keyring> {
-    let policy: &Policy = &settings.policy;
-    let is_enabled = |id| policy.user(id).is_some_and(|user| user.enabled);
-    let users = settings.user_keys.iter().filter(|(user, _)| is_enabled(*user)).cloned();
+    let users = settings.user_keys.iter().filter(|(user, _)| settings.policy.may_knock(*user)).cloned();
     Ok(Keyring::new(settings.server_key.clone(), users, randomness::hmac_key()?))
 }
 

@@ -3,9 +3,8 @@
 //! Two files, each written anew and put in the place of the old one: a reader finds the old one or the new one whole.
 //! What became of bans since the last writing stands in the filter's pinned lists, unless the machine stops.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -15,6 +14,7 @@ use siglatch_common::ban::Reason;
 use siglatch_common::units::{Boot, Wall};
 
 use super::files::{self, FileError};
+use super::fresh_file;
 use crate::admin::{Comment, network_text};
 use crate::bans::{BanRecord, Deadline, PastRecord, Records};
 
@@ -116,16 +116,9 @@ impl BanStore {
 
     fn write(&self, name: &str, lists: u64, said: &impl Serialize) -> Result<(), FileError> {
         let path = self.dir.join(name);
-        // One name, so that whoever is killed here leaves one file at most.
-        let new = self.dir.join(format!(".{name}.new"));
         let whole = Whole { version: VERSION, boot: self.boot.clone(), lists, said };
-        let written = serde_json::to_vec(&whole).map_err(io::Error::from).and_then(|bytes| {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
-        });
+        let written = serde_json::to_vec(&whole).map_err(io::Error::from);
+        let written = written.and_then(|bytes| fresh_file::put(&path, &bytes));
         written.map_err(|source| FileError { doing: "write", path, source })
     }
 }

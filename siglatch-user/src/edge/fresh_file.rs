@@ -1,5 +1,5 @@
 //! A file of the daemon's that is on the disk, whole, before it takes the name of an earlier one; and what stores need
-//! around that. Never gives it the name.
+//! around that. Never decides what is in it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -20,6 +20,19 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
         // What was written of it takes room that others need.
         let _ = remove_if_there(path);
     })
+}
+
+/// Puts a file in the place of an earlier one: a reader finds the old one or the new one whole, and so does whoever starts
+/// after a loss of power.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // One name, so that whoever is killed here leaves one file at most.
+    let new = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
+    write(&new, bytes)?;
+    fs::rename(&new, path).inspect_err(|_| {
+        let _ = remove_if_there(&new);
+    })?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Makes sure that names in a folder survive a loss of power.

@@ -21,6 +21,7 @@ pub mod network;
 pub mod nonce_store;
 pub mod randomness;
 pub mod socket;
+pub mod switch_store;
 pub mod terminal;
 pub mod watched_file;
 pub mod xdp;

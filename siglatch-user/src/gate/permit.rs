@@ -37,6 +37,9 @@ pub(super) fn permit<'a>(
     if matches!(action.kind, ActionKind::Builtin(_)) && !user.admin {
         return Err(Refusal::NotAdmin);
     }
+    if policy.action_off(action.id).is_some() {
+        return Err(Refusal::DisabledAction);
+    }
     check_action(action, from, now)?;
     let deed = match stepped.outcome {
         Outcome::Step { .. } => None,

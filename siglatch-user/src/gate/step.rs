@@ -49,6 +49,7 @@ impl Steps {
     ///
     /// # Errors
     /// [`Refusal::OutOfOrder`] for any step but the first and the one whose turn it is; the sequence starts again.
+    /// [`Refusal::DisabledSequence`] while it is switched off; then it stands still.
     pub(super) fn take(
         &mut self,
         fresh: Fresh,
@@ -61,6 +62,9 @@ impl Steps {
         let Some(step) = policy.step(action) else {
             return Ok(stepped(Outcome::Done));
         };
+        if policy.sequence_off(step.sequence).is_some() {
+            return Err(Refusal::DisabledSequence);
+        }
         let before =
             self.forget(user, source).filter(|before| before.sequence == step.sequence && now < before.deadline);
         let (taken, deadline) = match before {

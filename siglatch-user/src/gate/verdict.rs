@@ -39,6 +39,8 @@ impl Verdict {
             Self::Admit(_) => true,
             Self::Refuse(refusal, _) => match refusal {
                 Refusal::OutOfOrder
+                | Refusal::DisabledSequence
+                | Refusal::DisabledAction
                 | Refusal::UnknownAction
                 | Refusal::NotAllowed
                 | Refusal::NotAdmin
@@ -130,6 +132,8 @@ refusals! {
     Unaudited "unaudited",
     /// A step of a sequence, but not the one whose turn it is.
     OutOfOrder "out_of_order",
+    /// A step of a sequence that an operator has switched off.
+    DisabledSequence "disabled_sequence",
     /// No such action.
     UnknownAction "unknown_action",
     /// The user's time has not begun.
@@ -144,6 +148,8 @@ refusals! {
     NotAllowed "not_allowed",
     /// Only administrators may ask for this action.
     NotAdmin "not_admin",
+    /// An operator has switched the action off.
+    DisabledAction "disabled_action",
     /// This action may not be asked for from this network.
     ActionNetwork "action_network",
     /// The action's time has not begun.
@@ -179,6 +185,8 @@ impl Refusal {
             Self::Overloaded
             | Self::Unaudited
             | Self::OutOfOrder
+            | Self::DisabledSequence
+            | Self::DisabledAction
             | Self::UnknownAction
             | Self::UserEarly
             | Self::UserExpired

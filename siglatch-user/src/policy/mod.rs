@@ -2,6 +2,7 @@
 
 mod door;
 mod hours;
+mod off;
 mod period;
 mod program;
 mod service;
@@ -28,6 +29,7 @@ pub struct Policy {
     action_names: BTreeMap<String, ActionId>,
     sequences: Vec<Sequence>,
     programs: Vec<Program>,
+    off: off::Off,
     is_dry: bool,
     /// Farthest that a stamp may be from our clock, either way.
     max_skew: Duration,
@@ -211,6 +213,7 @@ impl Policy {
             actions: actions.into_iter().map(|action| (action.id, action)).collect(),
             sequences,
             programs: Vec::new(),
+            off: off::Off::default(),
             is_dry: false,
             max_skew,
         }

@@ -115,7 +115,8 @@ impl Judge {
         let meant = |name: &str| query.name.as_deref().is_none_or(|meant| meant == name);
         let limit = query.limit.unwrap_or(UserPage::MAX).min(UserPage::MAX);
         let mut page = UserPage::default();
-        for user in self.gate.policy().users().filter(|user| meant(&user.name)) {
+        let policy = self.gate.policy();
+        for user in policy.users().filter(|user| meant(&user.name)) {
             page.total += 1;
             if query.after.is_some_and(|after| user.id.0 <= after) {
                 continue;
@@ -127,8 +128,8 @@ impl Judge {
             page.users.push(UserEntry {
                 name: user.name.clone(),
                 id: user.id.0,
-                enabled: user.enabled,
-                off_until: None,
+                enabled: policy.may_knock(user.id),
+                off_until: policy.user_off(user.id).flatten().map(Wall::as_secs),
                 admin: user.admin,
                 uses: user.uses.map(Into::into),
                 uses_left: self.gate.uses_left_of_user(user),
@@ -146,8 +147,8 @@ impl Judge {
             name: action.name.clone(),
             id: action.id.0,
             kind: action.kind.label().to_owned(),
-            enabled: true,
-            off_until: None,
+            enabled: policy.action_off(action.id).is_none(),
+            off_until: policy.action_off(action.id).flatten().map(Wall::as_secs),
             dry_run: action.dry_run,
             users: users_of(action, policy),
             opens: opens(action),

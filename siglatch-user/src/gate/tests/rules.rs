@@ -54,6 +54,30 @@ fn only_administrators_ask_the_daemon_for_something() {
 }
 
 #[test]
+fn what_is_switched_off_is_refused_and_its_neighbours_are_not() {
+    let mut policy = workshop();
+    policy.disable_action("ssh", None);
+    policy.disable_user("nobody", None);
+    policy.disable_action("nothing", Some(Wall::from_secs(1)));
+    let mut door = Door::of(policy);
+    assert_eq!(door.now_knock(SSH, HOME), refused(Refusal::DisabledAction));
+    assert_eq!(door.now_knock(WEB, HOME), admitted(WEB));
+    assert!(door.gate.policy().may_knock(ALICE) && door.gate.policy().action_off(SSH) == Some(None));
+}
+
+#[test]
+fn a_sequence_that_is_switched_off_takes_no_step() {
+    let mut policy = policy();
+    policy.disable_sequence("db", Some(Wall::from_secs(START + 1)));
+    policy.disable_user("bob", None);
+    let mut door = Door::of(policy);
+    assert_eq!(door.now_knock(STEP_1, HOME), refused(Refusal::DisabledSequence));
+    assert_eq!(door.now_knock(SSH, HOME), admitted(SSH));
+    let policy = door.gate.policy();
+    assert!(!policy.may_knock(BOB) && policy.sequence_off(0).flatten() == Some(Wall::from_secs(START + 1)));
+}
+
+#[test]
 fn a_payload_is_ascii_where_it_must_be() {
     let rule = PayloadRule { require_ascii: true, starts_with: vec![] };
     let mut door = Door::of(workshop_with(|_, actions, _| payload_of(actions, RUN, rule)));
