@@ -162,15 +162,16 @@ impl Judge {
 
     fn sequences(&self, now: Now) -> SequenceList {
         let under_way = self.gate.sequences_under_way(now.boot);
+        let policy = self.gate.policy();
         let entry = |(place, Sequence { name, steps, within, .. }): (usize, &Sequence)| SequenceEntry {
             name: name.clone(),
-            enabled: true,
-            off_until: None,
+            enabled: policy.sequence_off(place).is_none(),
+            off_until: policy.sequence_off(place).flatten().map(Wall::as_secs),
             steps: steps.iter().map(|step| self.gate.action_name(*step).to_owned()).collect(),
             within: within.as_secs(),
             under_way: under_way.get(&place).copied().unwrap_or_default(),
         };
-        SequenceList { sequences: self.gate.policy().sequences().iter().enumerate().map(entry).collect() }
+        SequenceList { sequences: policy.sequences().iter().enumerate().map(entry).collect() }
     }
 
     fn debts(&self, query: &DebtsQuery, now: Now) -> DebtPage {
