@@ -10,6 +10,7 @@ mod known;
 mod place;
 pub mod protocol;
 pub mod reload;
+mod roles;
 mod rules;
 mod status;
 mod switch;
@@ -25,6 +26,7 @@ pub use grants::{
 pub use known::{KnownEntry, KnownPage, KnownQuery};
 pub use place::Place;
 pub use reload::Reloaded;
+pub use roles::{Caller, Roles};
 pub use rules::{ActionEntry, ActionList, LastKnock, SequenceEntry, SequenceList, UserEntry, UserPage, UsersQuery};
 pub use status::{
     AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Lists, Port,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Switch;
+use super::{Switch, SwitchKind};
 
 /// How the daemon is, at one moment. What a daemon of another version does not say is nothing.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -66,7 +66,7 @@ pub struct AuditState {
     pub failing: bool,
     /// Records that were lost since the daemon started.
     pub lost: u64,
-    /// Lines that observers were too slow for since the daemon started.
+    /// Events that observers were too slow for since the daemon started.
     pub missed: u64,
     /// Requests of people who may not ask, since the daemon started.
     pub forbidden: u64,
@@ -262,6 +262,13 @@ impl Status {
 impl Configuration {
     /// The most switches that are told.
     pub const SWITCHES: usize = 200;
+
+    /// When something that is switched off is on again, in Unix time; nothing: if an operator says so, or it is not off.
+    #[must_use]
+    pub fn until(&self, kind: SwitchKind, name: &str) -> Option<u64> {
+        let is_meant = |switch: &&Switch| switch.target.kind == kind && switch.target.name == name;
+        self.switches.iter().find(is_meant)?.until
+    }
 }
 
 impl Count {

@@ -126,6 +126,14 @@ impl Chain {
     }
 }
 
+/// An event as observers are told it: a record's fields without those that chain it. One line, with its end.
+#[must_use]
+pub fn unchained(event: &Event, at: Stamp) -> String {
+    let event = serde_json::to_string(event).expect("events are made of texts and numbers");
+    let fields = event.get(1..).unwrap_or_default();
+    format!("{{\"v\":{VERSION},\"time\":\"{}\",{fields}\n", Time(at.micros))
+}
+
 impl Sealed {
     /// What a line says, without its end, if it is what was written.
     ///

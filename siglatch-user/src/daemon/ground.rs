@@ -7,7 +7,7 @@ use super::Orders;
 use super::way::Way;
 use crate::config::{self, Settings};
 use crate::edge::action::survey;
-use crate::edge::admin::AdminSocket;
+use crate::edge::admin::{AdminSocket, ObserverSocket};
 use crate::edge::firewall::Firewall;
 use crate::edge::instance::Instance;
 use crate::edge::network::Network;
@@ -19,6 +19,7 @@ pub(super) struct Ground {
     pub(super) network: Network,
     pub(super) way: Way,
     pub(super) operators: AdminSocket,
+    pub(super) observers: Option<ObserverSocket>,
     /// Held as long as the daemon lives.
     pub(super) instance: Instance,
 }
@@ -38,7 +39,8 @@ impl Ground {
         // From here on the other daemon, if there is one, is gone.
         let instance = Instance::take_over(&settings.state_dir)?;
         let operators = AdminSocket::bind(&settings.admin.socket)?;
-        Ok(Self { network, way, operators, instance })
+        let observers = settings.admin.observer_socket.as_deref().map(ObserverSocket::bind).transpose()?;
+        Ok(Self { network, way, operators, observers, instance })
     }
 }
 

@@ -11,12 +11,14 @@ use siglatch_common::lane::{Lane, PerLane};
 use siglatch_common::layout::{Offender, Source};
 use siglatch_common::outcome::{Counters, Fate, Outcome};
 use siglatch_common::units::Boot;
+use tokio::sync::watch;
 
 use crate::admin::{
-    Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs, Refused, RefusedSource,
-    Status,
+    AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs,
+    Refused, RefusedSource, Status,
 };
 use crate::config::LaneRule;
+use crate::edge::audit::Recorder;
 use crate::edge::lanes::Queues;
 use crate::edge::lists::{ListError, Lists, Size};
 use crate::edge::xdp::Gauge;
@@ -71,10 +73,23 @@ pub(super) struct Standing {
     pub(super) waiting: usize,
 }
 
+/// What the report tells of others.
+#[derive(Clone, Debug)]
+pub(super) struct Around {
+    pub(super) recorder: Recorder,
+    /// What the daemon goes by.
+    pub(super) configuration: watch::Receiver<Configuration>,
+    /// How often somebody was told that they may not ask.
+    pub(super) forbidden: Arc<AtomicU64>,
+    /// Events that observers were too slow for.
+    pub(super) missed: Arc<AtomicU64>,
+}
+
 /// The report, and the readings that its rates are since.
 pub(super) struct Report {
     constants: Constants,
     tallies: Arc<Tallies>,
+    around: Around,
     /// How many datagrams wait, by lane.
     waiting: Box<dyn Fn() -> PerLane<usize> + Send>,
     earlier: Option<Reading>,
@@ -125,9 +140,10 @@ impl Report {
     pub(super) fn new(
         constants: Constants,
         tallies: Arc<Tallies>,
+        around: Around,
         waiting: impl Fn() -> PerLane<usize> + Send + 'static,
     ) -> Self {
-        Self { constants, tallies, waiting: Box::new(waiting), earlier: None, latest: None }
+        Self { constants, tallies, around, waiting: Box::new(waiting), earlier: None, latest: None }
     }
 
     /// Takes down what stands now, for the rates of later reports. Every second or so is often enough; more often does
@@ -186,7 +202,13 @@ impl Report {
                 waiting: self.tallies.waiting.load(Ordering::Relaxed),
             },
             debts: self.tallies.debts.load(Ordering::Relaxed),
-            ..Status::default()
+            audit: AuditState {
+                failing: self.around.recorder.is_failing(),
+                lost: self.around.recorder.lost(),
+                missed: self.around.missed.load(Ordering::Relaxed),
+                forbidden: self.around.forbidden.load(Ordering::Relaxed),
+            },
+            configuration: self.around.configuration.borrow().clone(),
         };
         Ok(status)
     }

@@ -17,16 +17,16 @@ use super::books::{Books, Left};
 use super::desk::Desk;
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
-use super::report::{Constants, Report, Tallies};
+use super::report::{Around, Constants, Report, Tallies};
 use super::wall::{Standing, Wall};
 use super::warden::{self, ToWarden, Warden};
 use super::way::Open;
-use crate::admin;
+use crate::admin::{self, Roles};
 use crate::audit::Event;
 use crate::audit::event::By;
 use crate::config::{KnockPort, LaneRule, Settings};
 use crate::edge::action::{Endings, Starter};
-use crate::edge::admin::{Asked, Bounds};
+use crate::edge::admin::{Asked, Bounds, Doorkeeper};
 use crate::edge::audit::{AuditLog, Origin, Recorder};
 use crate::edge::ban_store::BanStore;
 use crate::edge::firewall::Watcher;
@@ -48,6 +48,10 @@ pub(super) struct Works {
     /// What operators ask of the configuration.
     pub(super) asked: Receiver<Asked>,
     pub(super) recorder: Recorder,
+    /// What the status says of it.
+    configuration: watch::Sender<admin::Configuration>,
+    /// Who may ask.
+    roles: watch::Sender<Roles>,
     pool: Arc<KeyPool>,
     /// How the lanes share the private key.
     shares: watch::Sender<PerLane<u8>>,
@@ -74,7 +78,7 @@ impl Works {
     /// # Errors
     /// What is missing, and its cure.
     pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<Self> {
-        let Ground { network, way, operators, instance } = ground;
+        let Ground { network, way, operators, observers, instance } = ground;
         let Start { at, dry_run, starter } = start;
         let policy = Arc::new(settings.policy.clone());
         let run = randomness::run()?;
@@ -105,6 +109,13 @@ impl Works {
             judge: to_judge.clone(),
         })?;
         let tallies = Arc::new(Tallies::default());
+        let (configuration, told) = watch::channel(admin::Configuration { dry_run, ..Default::default() });
+        let around = Around {
+            recorder: recorder.clone(),
+            configuration: told,
+            forbidden: Arc::default(),
+            missed: Arc::default(),
+        };
         let (starter, endings) = starter.unzip();
         let (reload, reloads) = tokio::sync::mpsc::channel(1);
         let mut judge = Judge::new(judge::Parts {
@@ -139,16 +150,25 @@ impl Works {
         tasks.spawn(feed(lanes, shared, Arc::clone(&pool)));
         let ports = settings.ports.iter().map(port_status).collect();
         let constants = Constants { started: at, ingress, interfaces, ports, lanes: settings.lanes };
-        let report = Report::new(constants, tallies, move || depths.waiting());
+        let (forbidden, missed) = (Arc::clone(&around.forbidden), Arc::clone(&around.missed));
+        let report = Report::new(constants, tallies, around, move || depths.waiting());
         let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report))?;
         let (errands, asked) = tokio::sync::mpsc::channel(ERRANDS);
         let desk = Desk { judge: to_judge.clone(), warden: to_warden.clone(), errands };
-        tasks.spawn(async move { operators.serve(Bounds::default(), move |asked| desk.ask(asked)).await });
+        let (roles, known_roles) = watch::channel(Roles::from(&settings.admin));
+        let doorkeeper = Doorkeeper { roles: known_roles, forbidden };
+        if let Some(observers) = observers {
+            let (doorkeeper, recorder) = (doorkeeper.clone(), recorder.clone());
+            tasks.spawn(async move { observers.serve(doorkeeper, recorder, missed).await });
+        }
+        tasks.spawn(async move { operators.serve(Bounds::default(), doorkeeper, move |asked| desk.ask(asked)).await });
         Ok(Self {
             tasks,
             reloads,
             asked,
             recorder,
+            configuration,
+            roles,
             pool,
             shares,
             judge,

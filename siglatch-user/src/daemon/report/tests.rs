@@ -81,7 +81,13 @@ fn report(tallies: &Arc<Tallies>) -> Report {
         ports: vec![Port { port: 62201, wire: "sealed".to_owned() }],
         lanes: PerLane { stamped: rule, known: rule, unknown: rule },
     };
-    Report::new(constants, Arc::clone(tallies), || PerLane { stamped: 0, known: 1, unknown: 2 })
+    let around = Around {
+        recorder: Recorder::nowhere(),
+        configuration: watch::channel(Configuration::default()).1,
+        forbidden: Arc::default(),
+        missed: Arc::default(),
+    };
+    Report::new(constants, Arc::clone(tallies), around, || PerLane { stamped: 0, known: 1, unknown: 2 })
 }
 
 fn offender(last: u8, outcome: Outcome, samples: u32) -> Offender {

@@ -1,32 +1,39 @@
-//! The daemon's end: binds the socket, reads requests, hands them on, writes the replies. Never answers one by itself.
+//! The daemon's end: reads requests, sees who asks, hands on what they may ask, writes the replies. Never answers a request
+//! by itself, and never decides who may.
 //!
-//! Whoever may write to the socket may ask: root, the daemon's own user, and the socket's group. Even they can make the
-//! daemon hold no more than a few requests and replies at once.
+//! Whoever may connect can make the daemon hold no more than a few requests and replies at once; who may only look leaves
+//! room for who may do something.
 
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{Mode, fchmod};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
-use thiserror::Error;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::admin::protocol::{Addressee, Code, Problem, REPLY_MAX, REQUEST_MAX, Reply, Request};
+use super::caller::caller;
+use super::socket_file::{AdminSocketError, SocketFile};
+use crate::admin::protocol::{Addressee, Code, Problem, REPLY_MAX, REQUEST_MAX, Reply, Request, Role};
+use crate::admin::{Caller, Roles};
 
 /// The socket, bound. Taken away when dropped, unless another daemon has put its own there.
 #[derive(Debug)]
 pub struct AdminSocket {
-    listener: UnixListener,
-    path: PathBuf,
-    identity: Identity,
+    file: SocketFile,
+}
+
+/// What the socket goes by, and what it counts.
+#[derive(Clone, Debug)]
+pub struct Doorkeeper {
+    /// Who may ask for what. A change holds from the next request on.
+    pub roles: watch::Receiver<Roles>,
+    /// How often somebody was told that they may not.
+    pub forbidden: Arc<AtomicU64>,
 }
 
 /// A request, and where its answer goes.
@@ -51,8 +58,10 @@ pub struct Peer {
 /// What those who may ask can make the daemon hold, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at once.
+    /// Connections at once of those who may do something.
     pub connections: usize,
+    /// Connections at once of those who may only look.
+    pub lookers: usize,
     /// How long a connection may say nothing, or take nothing.
     pub idle: Duration,
     /// How long an answer may take.
@@ -61,22 +70,7 @@ pub struct Bounds {
     pub reload: Duration,
 }
 
-/// The socket cannot be had.
-#[derive(Debug, Error)]
-#[error("cannot make the admin socket {}: {source}{cure}", .path.display())]
-pub struct AdminSocketError {
-    /// Where it should be.
-    pub path: PathBuf,
-    /// What went wrong.
-    #[source]
-    pub source: io::Error,
-    cure: &'static str,
-}
-
 type Answer = Result<Reply, Problem>;
-
-/// Which file it is.
-type Identity = (u64, u64);
 
 impl AdminSocket {
     /// Makes the socket, in place of one whose daemon is gone. Must be called within a tokio runtime.
@@ -84,54 +78,61 @@ impl AdminSocket {
     /// # Errors
     /// [`AdminSocketError`] with its cure, also if another daemon answers there.
     pub fn bind(path: &Path) -> Result<Self, AdminSocketError> {
-        let failed = |source: io::Error| AdminSocketError { path: path.to_owned(), cure: cure(&source), source };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        make_way(path).map_err(failed)?;
-        let listener = listen_at(path).map_err(failed)?;
-        let identity = identity(path).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned(), identity })
+        Ok(Self { file: SocketFile::bind(path, "socket")? })
     }
 
     /// Serves whoever connects, for ever. `ask` takes a request on, or drops it if there is no room for it.
-    pub async fn serve(self, bounds: Bounds, ask: impl Fn(Asked) + Clone + Send + Sync + 'static) -> ! {
-        let places = Arc::new(Semaphore::new(bounds.connections));
+    pub async fn serve(
+        self,
+        bounds: Bounds,
+        doorkeeper: Doorkeeper,
+        ask: impl Fn(Asked) + Clone + Send + Sync + 'static,
+    ) -> ! {
+        let (places, seats) = (Arc::new(Semaphore::new(bounds.connections)), Arc::new(Semaphore::new(bounds.lookers)));
         let mut conversations = JoinSet::new();
         loop {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // No descriptors left, most likely; the others will be done in a while.
-                    debug!(%error, "an admin connection was not accepted");
-                    sleep(RETRY).await;
+            let stream = accept(&self.file).await;
+            while conversations.try_join_next().is_some() {}
+            let Ok((caller, peer)) = caller(&stream) else { continue };
+            debug!(uid = caller.uid, gid = caller.gid, pid = peer.pid, "admin connection");
+            let room = match doorkeeper.role(&caller) {
+                None => {
+                    doorkeeper.refuse(&stream);
                     continue;
                 }
+                Some(Role::Operate) => &places,
+                Some(Role::Observe) => &seats,
             };
-            while conversations.try_join_next().is_some() {}
-            match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    let ask = ask.clone();
-                    conversations.spawn(async move {
-                        if let Err(error) = converse(stream, bounds, ask, place).await {
-                            debug!(%error, "an admin connection has ended");
-                        }
-                    });
+            let Ok(place) = Arc::clone(room).try_acquire_owned() else {
+                say(&stream, &busy());
+                continue;
+            };
+            let (ask, doorkeeper) = (ask.clone(), doorkeeper.clone());
+            conversations.spawn(async move {
+                let visitor = Visitor { stream, caller, peer, doorkeeper };
+                if let Err(error) = visitor.converse(bounds, ask).await {
+                    debug!(%error, "an admin connection has ended");
                 }
-                Err(_) => {
-                    // A new connection has room for that much, so this does not wait.
-                    let _ = stream.try_write(busy().to_line().as_bytes());
-                }
-            }
+                drop(place);
+            });
         }
     }
 }
 
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
+impl Doorkeeper {
+    /// What somebody may do.
+    pub(super) fn role(&self, caller: &Caller) -> Option<Role> {
+        self.roles.borrow().of(caller, rustix::process::geteuid().as_raw())
+    }
+
+    /// Tells somebody that they may not even look.
+    pub(super) fn refuse(&self, stream: &UnixStream) {
+        self.count();
+        say(stream, &Problem::forbidden(Role::Observe));
+    }
+
+    fn count(&self) {
+        self.forbidden.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -153,6 +154,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 16,
+            lookers: 8,
             idle: Duration::from_secs(10),
             answer: Duration::from_secs(2),
             reload: Duration::from_secs(60),
@@ -160,59 +162,83 @@ impl Default for Bounds {
     }
 }
 
-/// Answers one request after the other, until the peer leaves or is silent for too long.
-async fn converse(
-    stream: UnixStream,
-    bounds: Bounds,
-    ask: impl Fn(Asked),
-    _place: OwnedSemaphorePermit,
-) -> io::Result<()> {
-    let peer = stream.peer_cred()?;
-    debug!(uid = peer.uid(), gid = peer.gid(), pid = peer.pid(), "admin connection");
-    let mut heard = Vec::new();
+/// Waits for the next connection.
+pub(super) async fn accept(file: &SocketFile) -> UnixStream {
     loop {
-        let end = timeout(bounds.idle, read_line(&stream, &mut heard)).await??;
-        let (answer, last) = match end {
-            Line::Over => return Ok(()),
-            Line::TooLong => (Err(Problem::too_long()), true),
-            Line::At(end) => {
-                let request = Request::from_line(&heard[..end]);
-                heard.drain(..=end);
-                let answer = match request {
-                    Ok(request) => {
-                        debug!(uid = peer.uid(), request = request.name(), "admin request");
-                        answer(request, Peer { uid: peer.uid(), pid: peer.pid() }, bounds, &ask).await
-                    }
-                    Err(problem) => Err(problem),
-                };
-                (answer, false)
+        match file.listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                // No descriptors left, most likely; the others will be done in a while.
+                debug!(%error, "an admin connection was not accepted");
+                sleep(RETRY).await;
             }
-        };
-        let line = match answer.map(|reply| reply.to_line()) {
-            Ok(line) if line.len() > REPLY_MAX => too_much().to_line(),
-            Ok(line) => line,
-            Err(problem) => problem.to_line(),
-        };
-        timeout(bounds.idle, write_all(&stream, line.as_bytes())).await??;
-        if last {
-            return Ok(());
         }
     }
 }
 
-async fn answer(request: Request, peer: Peer, bounds: Bounds, ask: &impl Fn(Asked)) -> Answer {
-    let patience = match request.addressee() {
-        Addressee::Judge | Addressee::Warden => bounds.answer,
-        Addressee::Errands => bounds.reload,
-    };
-    let (asked, answered) = Asked::new(request, peer);
-    ask(asked);
-    match timeout(patience, answered).await {
-        Ok(Ok(answer)) => answer,
-        // It was dropped unanswered: there was no room for it, or the daemon is about to end.
-        Ok(Err(_)) => Err(busy()),
-        Err(_) => Err(Problem::new(Code::Late, format!("no answer within {} s", patience.as_secs()))
-            .with_help("the daemon is busy; what was asked may still be done")),
+/// Says one thing to somebody new, who has room for that much: so this does not wait.
+pub(super) fn say(stream: &UnixStream, problem: &Problem) {
+    let _ = stream.try_write(problem.to_line().as_bytes());
+}
+
+/// Somebody who may ask.
+struct Visitor {
+    stream: UnixStream,
+    caller: Caller,
+    peer: Peer,
+    doorkeeper: Doorkeeper,
+}
+
+impl Visitor {
+    /// Answers one request after the other, until the peer leaves or is silent for too long.
+    async fn converse(&self, bounds: Bounds, ask: impl Fn(Asked)) -> io::Result<()> {
+        let mut heard = Vec::new();
+        loop {
+            let end = timeout(bounds.idle, read_line(&self.stream, &mut heard)).await??;
+            let (answer, last) = match end {
+                Line::Over => return Ok(()),
+                Line::TooLong => (Err(Problem::too_long()), true),
+                Line::At(end) => {
+                    let request = Request::from_line(&heard[..end]);
+                    heard.drain(..=end);
+                    match request {
+                        Ok(request) => (self.answer(request, bounds, &ask).await, false),
+                        Err(problem) => (Err(problem), false),
+                    }
+                }
+            };
+            let line = match answer.map(|reply| reply.to_line()) {
+                Ok(line) if line.len() > REPLY_MAX => too_much().to_line(),
+                Ok(line) => line,
+                Err(problem) => problem.to_line(),
+            };
+            timeout(bounds.idle, write_all(&self.stream, line.as_bytes())).await??;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request, bounds: Bounds, ask: &impl Fn(Asked)) -> Answer {
+        debug!(uid = self.peer.uid, request = request.name(), "admin request");
+        let wanted = request.role();
+        if self.doorkeeper.role(&self.caller).is_none_or(|role| role < wanted) {
+            self.doorkeeper.count();
+            return Err(Problem::forbidden(wanted));
+        }
+        let patience = match request.addressee() {
+            Addressee::Judge | Addressee::Warden => bounds.answer,
+            Addressee::Errands => bounds.reload,
+        };
+        let (asked, answered) = Asked::new(request, self.peer);
+        ask(asked);
+        match timeout(patience, answered).await {
+            Ok(Ok(answer)) => answer,
+            // It was dropped unanswered: there was no room for it, or the daemon is about to end.
+            Ok(Err(_)) => Err(busy()),
+            Err(_) => Err(Problem::new(Code::Late, format!("no answer within {} s", patience.as_secs()))
+                .with_help("the daemon is busy; what was asked may still be done")),
+        }
     }
 }
 
@@ -246,7 +272,7 @@ async fn read_line(stream: &UnixStream, heard: &mut Vec<u8>) -> io::Result<Line>
     }
 }
 
-async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.writable().await?;
         match stream.try_write(bytes) {
@@ -262,54 +288,10 @@ fn too_much() -> Problem {
     Problem::new(Code::Failed, format!("the answer is longer than {REPLY_MAX} bytes")).with_help("ask for less at once")
 }
 
-fn busy() -> Problem {
+pub(super) fn busy() -> Problem {
     Problem::new(Code::Busy, "the daemon has too much to do").with_help("try again")
 }
 
-/// Takes a socket away whose daemon is gone. The one of this daemon's predecessor is: it held the lock that is ours.
-fn make_way(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(there) if there.file_type().is_socket() => {}
-        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-    }
-}
-
-fn listen_at(path: &Path) -> io::Result<UnixListener> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket =
-        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
-    // The file is made with this mode, less the umask: it is never open to others, not even for a moment.
-    fchmod(&socket, Mode::from_raw_mode(MODE))?;
-    bind(&socket, &address)?;
-    fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    listen(&socket, BACKLOG)?;
-    UnixListener::from_std(socket.into())
-}
-
-fn identity(path: &Path) -> io::Result<Identity> {
-    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
-fn cure(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another daemon answers there: give each its own `socket` under [admin]",
-        io::ErrorKind::AlreadyExists => "; there is a file that is no socket: name another place under [admin]",
-        io::ErrorKind::PermissionDenied => "; run this as root, or set `socket` under [admin] to a place of yours",
-        io::ErrorKind::ReadOnlyFilesystem => "; set `socket` under [admin] to a place that can be written",
-        _ => "",
-    }
-}
-
-/// Root and the socket's group.
-const MODE: u32 = 0o660;
-const BACKLOG: i32 = 32;
 const RETRY: Duration = Duration::from_millis(100);
 /// Read at once; most requests are shorter.
 const PIECE: usize = 512;

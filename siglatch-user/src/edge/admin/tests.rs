@@ -3,6 +3,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use siglatch_common::ban::Reason;
@@ -11,7 +13,10 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::admin::protocol::{Code, Problem, REQUEST_MAX, Reply, ReplyFlaw, Request};
-use crate::admin::{BanEntry, BanOrder, BanPage, Banned, BansQuery, Comment, DebugState, Status, UnbanOrder};
+use crate::admin::{BanEntry, BanOrder, BanPage, Banned, BansQuery, Comment, DebugState, Roles, Status, UnbanOrder};
+use crate::audit::Event;
+use crate::config::AuditRule;
+use crate::edge::audit::{AuditLog, Origin, Recorder};
 
 struct Daemon {
     folder: TempDir,
@@ -27,7 +32,8 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let socket = runtime.block_on(async { AdminSocket::bind(&folder.path().join("run/admin.sock")).unwrap() });
-        runtime.spawn(async move { socket.serve(bounds, ask).await });
+        let doorkeeper = doorkeeper();
+        runtime.spawn(async move { socket.serve(bounds, doorkeeper, ask).await });
         Self { folder, runtime: Some(runtime) }
     }
 
@@ -70,9 +76,21 @@ fn entry() -> BanEntry {
     BanEntry { network, reason: Reason::Operator, until: None, left: None, since: None, step: 0, hits: 0, comment }
 }
 
+/// Root and ourselves may do everything.
+fn doorkeeper() -> Doorkeeper {
+    Doorkeeper { roles: tokio::sync::watch::channel(Roles::default()).1, forbidden: Arc::default() }
+}
+
 fn said(stream: &UnixStream) -> String {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+fn line(stream: &mut BufReader<UnixStream>) -> String {
+    let mut line = String::new();
+    // Hung up on with something unread: that is the end as well.
+    let _ = stream.read_line(&mut line);
     line
 }
 
@@ -140,8 +158,8 @@ fn a_silent_connection_and_one_that_takes_nothing_are_closed() {
 
 #[test]
 fn nobody_waits_for_an_answer_for_ever() {
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keep = std::sync::Arc::clone(&kept);
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
     let bounds = Bounds { answer: Duration::from_millis(50), ..Bounds::default() };
     let daemon = Daemon::with(bounds, move |asked| keep.lock().unwrap().push(asked));
     let flaw = daemon.client().ask::<Status>(&Request::Status {}).unwrap_err();
@@ -230,3 +248,107 @@ fn a_daemon_that_hangs_up_or_talks_nonsense_is_named() {
     assert!(matches!(ask(), AskError::Reply(ReplyFlaw::Malformed(_))));
     daemon.join().unwrap();
 }
+
+#[test]
+fn observers_are_told_what_is_recorded_and_heard_by_nobody() {
+    let told = Told::start();
+    let (first, second) = (told.observer(), told.observer());
+    let (mut first, mut second) = (BufReader::new(first), BufReader::new(second));
+    for observer in [&mut first, &mut second] {
+        assert!(line(observer).starts_with("{\"v\":1,\"event\":\"watching\",\"version\":"), "a greeting");
+    }
+    told.record(1);
+    for observer in [&mut first, &mut second] {
+        let line = line(observer);
+        assert!(
+            line.starts_with("{\"v\":1,\"time\":\"") && line.contains("\"event\":\"exec_dropped\",\"runs\":1}"),
+            "{line}"
+        );
+    }
+    first.get_mut().write_all(b"{\"siglatch\":1,\"do\":\"status\"}\n").unwrap();
+    assert_eq!(line(&mut first), "");
+    told.record(2);
+    assert!(line(&mut second).contains("\"runs\":2"));
+}
+
+#[test]
+fn an_observer_too_slow_is_told_what_it_missed_and_holds_up_nobody() {
+    let told = Told::start();
+    let (slow, quick) = (told.observer(), told.observer());
+    let (mut slow, mut quick) = (BufReader::new(slow), BufReader::new(quick));
+    assert!(line(&mut slow).contains("watching") && line(&mut quick).contains("watching"));
+    let begun = std::time::Instant::now();
+    for number in 0..EVENTS {
+        told.record(number);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    drop(quick);
+    let (mut heard, mut missed) = (0, 0);
+    for line in slow.lines().map(Result::unwrap) {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        match line["events"].as_u64() {
+            Some(events) => missed += events,
+            None => heard += 1,
+        }
+        if line["runs"] == EVENTS - 1 {
+            break;
+        }
+    }
+    assert_eq!(heard + missed, EVENTS, "every event is heard, or counted as missed");
+    assert!(missed > 0);
+    assert!(told.missed.load(Ordering::Relaxed) >= missed);
+}
+
+#[test]
+fn there_are_only_so_many_observers() {
+    let told = Told::start();
+    let all: Vec<_> = (0..ObserverSocket::OBSERVERS).map(|_| told.observer()).collect();
+    assert!(all.iter().all(|observer| said(observer).contains("watching")));
+    let one_more = told.observer();
+    let mut one_more = BufReader::new(one_more);
+    assert!(line(&mut one_more).contains("\"code\":\"busy\""));
+    assert_eq!(line(&mut one_more), "");
+    drop(all);
+    let free = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        said(&told.observer()).contains("watching")
+    });
+    assert!(free);
+}
+
+/// A daemon that only tells.
+struct Told {
+    folder: TempDir,
+    recorder: Recorder,
+    missed: Arc<AtomicU64>,
+    _log: AuditLog,
+    _runtime: Runtime,
+}
+
+impl Told {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let socket = runtime.block_on(async { ObserverSocket::bind(&folder.path().join("observe.sock")).unwrap() });
+        let rule = AuditRule { enabled: false, ..AuditRule::default() };
+        let origin = Origin { version: String::new(), run: 1, dry_run: false, state_dir: folder.path().to_owned() };
+        let (recorder, log) = AuditLog::begin(&rule, origin).unwrap();
+        let missed = Arc::new(AtomicU64::new(0));
+        let (events, count) = (recorder.clone(), Arc::clone(&missed));
+        runtime.spawn(async move { socket.serve(doorkeeper(), events, count).await });
+        Self { folder, recorder, missed, _log: log, _runtime: runtime }
+    }
+
+    fn observer(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.folder.path().join("observe.sock")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    fn record(&self, runs: u64) {
+        self.recorder.record(Event::ExecDropped { runs });
+    }
+}
+
+/// More than the socket's buffer holds, and the queue.
+const EVENTS: u64 = 20_000;

@@ -22,14 +22,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
 pub use error::AuditError;
 pub use shelf::{Lines, LogPart, Shelf, Tail, head_path, read_head, seq_at_start};
 
 use crate::audit::Event;
+use crate::audit::chain::unchained;
 use crate::audit::event::Start;
 use crate::audit::line::Told;
 use crate::config::AuditRule;
-use queue::Queue;
+use queue::{Queue, Stamped};
 use teller::Teller;
 use writer::Writer;
 
@@ -122,6 +126,12 @@ impl Recorder {
         Self { queue }
     }
 
+    /// Sees what is recorded from now on, whether or not there is a file.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch { events: self.queue.watch() }
+    }
+
     /// Whether the log is not being written: the disk does not take it, or takes too long.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -143,6 +153,32 @@ impl Recorder {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.queue.lost()
+    }
+}
+
+/// Somebody's sight of what is recorded: bounded, so that who is too slow misses some of it, and learns how much.
+#[derive(Debug)]
+pub struct Watch {
+    events: broadcast::Receiver<Arc<Stamped>>,
+}
+
+/// What a [`Watch`] has seen.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Seen {
+    /// An event, as a line with its end.
+    Event(String),
+    /// So many events that are not to be seen any more.
+    Missed(u64),
+}
+
+impl Watch {
+    /// The next event, when there is one; nothing if there will be none.
+    pub async fn next(&mut self) -> Option<Seen> {
+        match self.events.recv().await {
+            Ok(stamped) => Some(Seen::Event(unchained(&stamped.event, stamped.at))),
+            Err(RecvError::Lagged(events)) => Some(Seen::Missed(events)),
+            Err(RecvError::Closed) => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use siglatch_common::units::Boot;
+use tokio::sync::broadcast;
 
 use super::teller;
 use crate::audit::event::Lost;
@@ -34,6 +35,8 @@ pub(super) struct Queue {
     is_written: bool,
     /// Whether every event goes to the journal, or decisions alone to the plain log.
     to_journal: bool,
+    /// Those who watch. Each holds what it has not taken, up to [`Queue::WATCHED`]; this never waits for one.
+    watchers: broadcast::Sender<Arc<Stamped>>,
     lines_lost: AtomicU64,
     records_lost: AtomicU64,
     failing: AtomicBool,
@@ -87,6 +90,8 @@ impl Queue {
     const LINES: usize = 1024;
     /// Records that the writer takes at once.
     pub(super) const BATCH: usize = 1024;
+    /// Events that a watcher may be behind; it misses what is older.
+    const WATCHED: usize = 1024;
 
     pub(super) fn new(is_written: bool) -> Self {
         let (lines, told) = sync_channel(Self::LINES);
@@ -97,6 +102,7 @@ impl Queue {
             told: Mutex::new(Some(told)),
             is_written,
             to_journal: teller::is_connected(),
+            watchers: broadcast::channel(Self::WATCHED).0,
             lines_lost: AtomicU64::new(0),
             records_lost: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -108,7 +114,8 @@ impl Queue {
     pub(super) fn put(&self, event: Event, told: Told) {
         let record = told.record && self.is_written;
         let line = if self.to_journal { told.line || told.record } else { told.line && has_line(&event) };
-        if !record && !line {
+        let is_watched = told.record && self.watchers.receiver_count() > 0;
+        if !record && !line && !is_watched {
             return;
         }
         let mut state = self.lock();
@@ -117,6 +124,10 @@ impl Queue {
         }
         // Under the lock, so that records are in the order of their times.
         let stamped = Arc::new(Stamped { event, at: clock::stamp() });
+        if is_watched {
+            // Fails only if the last watcher has left meanwhile.
+            let _ = self.watchers.send(Arc::clone(&stamped));
+        }
         if line {
             self.tell(Arc::clone(&stamped));
         }
@@ -203,6 +214,11 @@ impl Queue {
 
     pub(super) fn lost(&self) -> u64 {
         self.records_lost.load(Ordering::Relaxed)
+    }
+
+    /// What happens from now on, as long as nobody is too slow for it.
+    pub(super) fn watch(&self) -> broadcast::Receiver<Arc<Stamped>> {
+        self.watchers.subscribe()
     }
 
     /// What the teller reads; once.

@@ -315,7 +315,7 @@ fn nobody_waits_for_a_writer_that_does_not_come() {
     assert_eq!(queue.lost(), 50_000 - Queue::CAPACITY as u64);
     // What waited is handed out in order, and then what was lost is told.
     let (mut all, mut batches) = (std::collections::VecDeque::new(), 0);
-    while batches < 100 && all.back().is_none_or(|last: &Arc<queue::Stamped>| last.event.name() != "lost") {
+    while batches < 100 && all.back().is_none_or(|last: &Arc<Stamped>| last.event.name() != "lost") {
         let mut batch = std::collections::VecDeque::new();
         let _ = queue.take(&mut batch, Duration::ZERO);
         assert!(batch.len() <= Queue::BATCH + 1);
