@@ -44,7 +44,7 @@ layout!(LayoutVersion, size 4, align 4, { version @ 0 });
 
 impl LayoutVersion {
     /// Raised whenever a field of a map type changes its meaning or place, or an outcome is added or moved.
-    pub const OURS: Self = Self { version: 2 };
+    pub const OURS: Self = Self { version: 3 };
 }
 
 /// What a knock port accepts.
@@ -62,33 +62,83 @@ pub struct PortRule {
 }
 layout!(PortRule, size 8, align 2, { port @ 0, length @ 2, wire @ 4, reserved @ 5 });
 
-/// The knock ports, front to back: the global `PORTS` of the XDP program, written before it is loaded.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+/// The knock ports, each at a place that its number alone says: what other ports cost does not depend on how many there
+/// are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
-pub struct PortList {
-    /// Offset 0, 16 × 8 bytes; a rule for port 0 ends the list.
-    pub rules: [PortRule; Self::CAPACITY],
+pub struct PortTable {
+    /// Offset 0, 4 bytes, native byte order: spreads ports over places so that no two of these share one.
+    pub factor: u32,
+    /// Offset 4, 4 bytes, zero.
+    pub reserved: u32,
+    /// Offset 8, 64 × 8 bytes; where no port is, zeros.
+    pub rules: [PortRule; Self::PLACES],
 }
-layout!(PortList, size 128, align 2, { rules @ 0 });
+layout!(PortTable, size 520, align 4, { factor @ 0, reserved @ 4, rules @ 8 });
 
-impl PortList {
+impl PortTable {
     /// The number of knock ports that a host can have.
     pub const CAPACITY: usize = 16;
 
-    /// No knock port.
-    pub const EMPTY: Self =
-        Self { rules: [PortRule { port: 0, length: 0, wire: 0, reserved: [0; 3] }; Self::CAPACITY] };
+    /// Four for each port: one factor in seven spreads sixteen ports.
+    const PLACES: usize = 64;
 
-    /// The list of these rules; those beyond the capacity are left out.
+    /// No knock port.
+    pub const EMPTY: Self = Self {
+        factor: 1,
+        reserved: 0,
+        rules: [PortRule { port: 0, length: 0, wire: 0, reserved: [0; 3] }; Self::PLACES],
+    };
+
+    /// The table of these rules; those beyond the capacity are left out, and so is port 0.
     #[must_use]
     pub fn new(rules: &[PortRule]) -> Self {
-        let mut list = Self::EMPTY;
-        for (place, rule) in list.rules.iter_mut().zip(rules) {
-            *place = *rule;
+        let rules = rules.get(..Self::CAPACITY).unwrap_or(rules);
+        // Odd numbers: an even one would forget a bit of the port.
+        let factors = (0..FACTORS).map(|number: u32| number.wrapping_mul(SPREAD as u32 & !1) | 1);
+        let mut table = Self::EMPTY;
+        for factor in factors {
+            table = Self { factor, ..Self::EMPTY };
+            if rules.iter().all(|rule| table.put(*rule)) {
+                break;
+            }
         }
-        list
+        table
+    }
+
+    /// The rule of a port; nothing for ports that are none of ours.
+    #[inline(always)]
+    #[must_use]
+    pub fn rule(&self, port: u16) -> Option<PortRule> {
+        let rule = self.rules.get(self.place(port))?;
+        // A place without a port holds zeros, and port 0 is asked about as well.
+        (rule.port == port && rule.length != 0).then_some(*rule)
+    }
+
+    #[inline(always)]
+    const fn place(&self, port: u16) -> usize {
+        (u32::from_be_bytes([0, 0, port.to_be_bytes()[0], port.to_be_bytes()[1]]).wrapping_mul(self.factor) >> SHIFT)
+            as usize
+    }
+
+    /// Whether its place was free, or its own.
+    fn put(&mut self, rule: PortRule) -> bool {
+        let place = self.place(rule.port);
+        match self.rules.get_mut(place) {
+            Some(free) if free.length == 0 || free.port == rule.port => {
+                *free = rule;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 }
+
+/// What is left of a product of 32 bits: as many bits as count the places.
+const SHIFT: u32 = u32::BITS - PortTable::PLACES.trailing_zeros();
+
+/// Factors that are tried. Each spreads sixteen ports with one chance in seven.
+const FACTORS: u32 = 4096;
 
 impl PortRule {
     /// The rule of one port.
@@ -107,8 +157,7 @@ pub struct OwnBucket {
 }
 layout!(OwnBucket, size 64, align 8, { addresses @ 0 });
 
-/// What the filter goes by and what does not change while it runs: the global `TUNING` of the XDP program, written
-/// before it is loaded.
+/// Limits and keys that the filter goes by.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct Tuning {
@@ -132,6 +181,30 @@ pub struct Tuning {
 layout!(Tuning, size 96, align 8, {
     spread @ 0, source @ 16, lanes @ 32, bucket_mask @ 80, copy_mask @ 84, bans_hosts @ 88, diagnostics @ 92,
 });
+
+/// What the filter goes by and what can change while it runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Rules {
+    /// Offset 0, 96 bytes.
+    pub tuning: Tuning,
+    /// Offset 96, 520 bytes.
+    pub ports: PortTable,
+}
+layout!(Rules, size 616, align 8, { tuning @ 0, ports @ 96 });
+
+/// The rules twice, of which one counts, so that the other can be written meanwhile: the global `RULES` of the XDP program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct RulePair {
+    /// Offset 0, 4 bytes, native byte order: which of the two counts, by its lowest bit.
+    pub counts: u32,
+    /// Offset 4, 4 bytes, zero.
+    pub reserved: u32,
+    /// Offset 8, 2 × 616 bytes.
+    pub rules: [Rules; 2],
+}
+layout!(RulePair, size 1240, align 8, { counts @ 0, reserved @ 4, rules @ 8 });
 
 /// An address as the key of the maps `blacklist` and `known`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, FromBytes, Immutable, IntoBytes, KnownLayout)]
@@ -228,6 +301,19 @@ layout!(Candidate, size 296, align 8, {
     arrival_ns @ 0, source @ 8, source_port @ 24, dest_port @ 26, length @ 28, wire @ 30, lane @ 31, datagram @ 32,
 });
 
+/// A frame that the operator wanted to be told of, as it travels through the ring `frames`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Told {
+    /// Offset 0, 16 bytes; zero if it is not IP.
+    pub source: Address,
+    /// Offset 16, 4 bytes, native byte order: the number of the outcome.
+    pub outcome: u32,
+    /// Offset 20, 4 bytes, zero.
+    pub reserved: u32,
+}
+layout!(Told, size 24, align 8, { source @ 0, outcome @ 16, reserved @ 20 });
+
 impl Candidate {
     /// The longest datagram of any wire, in bytes: a stamp and a sealed packet.
     pub const ROOM: usize = 264;
@@ -305,6 +391,38 @@ impl Offender {
     }
 }
 
+impl Rules {
+    /// No port and no limit.
+    pub const NONE: Self = Self { tuning: Tuning::NONE, ports: PortTable::EMPTY };
+
+    /// The rules of these ports under these limits.
+    #[must_use]
+    pub fn new(ports: &[PortRule], tuning: &Tuning) -> Self {
+        Self { tuning: *tuning, ports: PortTable::new(ports) }
+    }
+}
+
+impl RulePair {
+    /// Both the same.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self { counts: 0, reserved: 0, rules: [rules; 2] }
+    }
+
+    /// The rules that count.
+    #[must_use]
+    pub const fn counting(&self) -> &Rules {
+        let [even, odd] = &self.rules;
+        if self.counts & 1 == 0 { even } else { odd }
+    }
+
+    /// The rules that do not count, to be written.
+    pub const fn idle(&mut self) -> &mut Rules {
+        let [even, odd] = &mut self.rules;
+        if self.counts & 1 == 0 { odd } else { even }
+    }
+}
+
 impl Tuning {
     /// No limits, and a key that everybody knows.
     pub const NONE: Self = Self {
@@ -342,5 +460,57 @@ impl Candidate {
 impl core::fmt::Debug for StampKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(if self.set == 0 { "StampKey(none)" } else { "StampKey(..)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_ports_find_places_of_their_own_whatever_they_are() {
+        let mut seed = 1_u64;
+        for round in 0..20_000_u32 {
+            let mut rules = [PortRule::default(); PortTable::CAPACITY];
+            for (number, rule) in (0..).zip(&mut rules) {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let port = match round % 4 {
+                    0 => (seed >> 33) as u16,
+                    1 => (round as u16).wrapping_add(number),
+                    2 => (round as u16).wrapping_add(number.wrapping_mul(64)),
+                    _ => (round as u16).wrapping_add(number.wrapping_mul(4096)),
+                };
+                *rule = PortRule::new(port, Wire::Sealed);
+            }
+            let table = PortTable::new(&rules);
+            for rule in &rules {
+                assert_eq!(table.rule(rule.port), Some(*rule), "{rules:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_port_has_a_rule() {
+        let rules = [1, 80, 62_201, 65_535].map(|port| PortRule::new(port, Wire::Clear));
+        let table = PortTable::new(&rules);
+        for port in 0..=u16::MAX {
+            assert_eq!(table.rule(port), rules.iter().find(|rule| rule.port == port).copied());
+            assert_eq!(PortTable::EMPTY.rule(port), None);
+        }
+    }
+
+    #[test]
+    fn rules_are_written_beside_those_that_count() {
+        let mut pair = RulePair::new(Rules::NONE);
+        let rules = Rules::new(&[PortRule::new(7, Wire::Clear)], &Tuning::NONE);
+        for _ in 0..3 {
+            let counting = *pair.counting();
+            *pair.idle() = rules;
+            assert_eq!(*pair.counting(), counting);
+            pair.counts ^= 1;
+            assert_eq!(*pair.counting(), rules);
+            *pair.idle() = Rules::NONE;
+            pair.counts ^= 1;
+        }
     }
 }

@@ -17,14 +17,14 @@ use siglatch_common::outcome::Fate;
 /// The one way in and the one way out.
 #[xdp(frags)]
 pub fn siglatch(ctx: XdpContext) -> u32 {
-    let packet = packet::Packet::new(&ctx);
-    let outcome = decide(&packet, &maps::Kernel::new(&ctx));
+    let rules = maps::rules();
+    let outcome = decide(&packet::Packet::new(&ctx), &maps::Kernel::new(&ctx, rules));
     let count = maps::count(outcome);
-    diagnostics::tell(&ctx, &packet, outcome);
+    diagnostics::tell(&ctx, outcome, rules);
     match outcome.fate() {
         Fate::Drop => {
             if Offender::is_sample(count) && outcome.is_refused() {
-                maps::note_source_of(ctx.ctx, outcome);
+                maps::note_source_of(ctx.ctx, outcome, rules);
             }
             xdp_action::XDP_DROP
         }

@@ -1,5 +1,6 @@
 //! The maps, and the filter's view of them. Never decides.
 
+use core::cell::UnsafeCell;
 use core::hint::black_box;
 use core::mem::offset_of;
 
@@ -16,7 +17,7 @@ use siglatch_common::filter::{Arrival, Host, Word, judge};
 use siglatch_common::frame::{Frame, source_of};
 use siglatch_common::lane::Lane;
 use siglatch_common::layout::{
-    Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortList, PortRule, Source, StampKey, Tuning,
+    Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortRule, RulePair, Rules, Source, StampKey, Told,
 };
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, holds};
@@ -27,17 +28,11 @@ use siglatch_common::wire::Wire;
 
 use crate::packet::Packet;
 
-/// The knock ports, written by the loader. Not a map: in frozen memory they are constants to the verifier, and what
-/// they do not need is not even compiled. Every UDP datagram of the host is asked about them
-/// (`docs/decisions/0004-ports.md`).
+/// Ports, limits and keys, written by user space at any time. Not a map to look into: the address of a global is part of
+/// the program, and every datagram of the host comes here (`docs/decisions/0004-ports.md`).
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata")]
-static PORTS: PortList = PortList::EMPTY;
-
-/// Limits and keys, written by the loader: constants as well.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata")]
-static TUNING: Tuning = Tuning::NONE;
+#[unsafe(link_section = ".data.rules")]
+static RULES: Shared<RulePair> = Shared(UnsafeCell::new(RulePair::new(Rules::NONE)));
 
 /// This host's addresses, each in the bucket that `own_addresses::bucket_of` names.
 #[btf_map(name = "own_addresses")]
@@ -97,6 +92,10 @@ static LANE_KNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
 #[btf_map(name = "lane_unknown")]
 static LANE_UNKNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
 
+/// Frames told one by one, on their way to the daemon's log.
+#[btf_map(name = "frames")]
+static FRAMES: RingBuf<(), TOLD_BYTES> = RingBuf::new();
+
 /// What the bytes of the maps above mean. Only user space reads it.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<LayoutVersion, 1> = Array::new();
@@ -117,18 +116,17 @@ pub fn count(outcome: Outcome) -> u64 {
 /// Notes who sent a frame that was refused. Out of line as well; the context is hidden from the optimiser, which would
 /// read the frame's bounds before the call, and the verifier would not know them again.
 #[inline(never)]
-pub fn note_source_of(ctx: *mut xdp_md, outcome: Outcome) {
+pub fn note_source_of(ctx: *mut xdp_md, outcome: Outcome, rules: &'static Rules) {
     let ctx = XdpContext::new(black_box(ctx));
     if let Some(source) = source_of(&Packet::new(&ctx)) {
-        note(source, outcome);
+        note(source, outcome, rules.tuning.key());
     }
 }
 
 /// Notes one refused frame of many. Whoever is refused most holds his place against the others who come to it
 /// (Boyer and Moore, "MJRTY: a fast majority vote algorithm").
 #[inline(always)]
-fn note(source: Halves, outcome: Outcome) {
-    let key = spread();
+fn note(source: Halves, outcome: Outcome, key: Key) {
     let hash = siphash_1_3(key, source.first ^ outcome as u64, source.last);
     let Some(place) = OFFENDERS.get_ptr_mut(hash as u32 & (OFFENDER_PLACES - 1)) else { return };
     let address = source.address().octets;
@@ -146,11 +144,28 @@ fn note(source: Halves, outcome: Outcome) {
     }
 }
 
-/// Which frames are to be told one by one.
+/// The rules that count. Nobody writes them as long as the program runs: user space writes the others, and waits for every
+/// program that goes by them before it does so again.
 #[inline(always)]
-pub fn diagnostics() -> u32 {
-    // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-    unsafe { (&raw const TUNING.diagnostics).read_volatile() }
+pub fn rules() -> &'static Rules {
+    let pair = RULES.0.get();
+    // SAFETY: a field of a static; volatile, because user space writes it, and read once.
+    let counts = unsafe { (&raw const (*pair).counts).read_volatile() };
+    // SAFETY: one of the two, and the one that is not written.
+    unsafe { &*(&raw const (*pair).rules).cast::<Rules>().add((counts & 1) as usize) }
+}
+
+/// Hands a frame's source and outcome to the daemon's log. Out of line, as [`note_source_of`].
+#[inline(never)]
+pub fn tell_of(ctx: *mut xdp_md, outcome: Outcome) {
+    let ctx = XdpContext::new(black_box(ctx));
+    let source = source_of(&Packet::new(&ctx)).unwrap_or(Halves { first: 0, last: 0 });
+    let Some(mut entry) = FRAMES.reserve_untyped::<Told>(0) else { return };
+    // SAFETY: reserved ring memory, 8-byte aligned and as long as a `Told`.
+    unsafe {
+        entry.as_mut_ptr().write(Told { source: source.address(), outcome: outcome as u32, reserved: 0 });
+    }
+    entry.submit(0);
 }
 
 /// Whether one more frame may be told this second.
@@ -164,7 +179,10 @@ pub fn may_tell() -> bool {
 }
 
 /// The kernel as the filter sees it.
-pub struct Kernel<'a>(&'a XdpContext);
+pub struct Kernel<'a> {
+    ctx: &'a XdpContext,
+    rules: &'static Rules,
+}
 
 /// The question which network an address is in. The verifier demands that what is written to the stack is aligned, and
 /// the address stands 4 bytes behind the start of the key.
@@ -203,14 +221,21 @@ const _: () = {
     assert!(size_of::<ShownReason>() == size_of::<u32>() && Reason::ALL.len() == 4);
 };
 
+/// A global that user space writes.
+#[repr(transparent)]
+struct Shared<T>(UnsafeCell<T>);
+
+// SAFETY: whoever reads it says why nobody writes it meanwhile.
+unsafe impl<T> Sync for Shared<T> {}
+
 /// A number in a map.
 pub struct MapWord(*mut u64);
 
 impl<'a> Kernel<'a> {
-    /// The kernel, about to judge the frame of `ctx`.
+    /// The kernel, about to judge the frame of `ctx` by these rules.
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext) -> Self {
-        Self(ctx)
+    pub fn new(ctx: &'a XdpContext, rules: &'static Rules) -> Self {
+        Self { ctx, rules }
     }
 
     /// Copies a datagram into ring memory; false if the frame is shorter than its headers say.
@@ -239,7 +264,7 @@ impl<'a> Kernel<'a> {
     #[inline(always)]
     fn copy_out(&self, at: usize, to: *mut [u8; Candidate::ROOM], length: u16) -> bool {
         // SAFETY: the helper checks the frame's bounds itself, and no wire's length exceeds the room.
-        unsafe { bpf_xdp_load_bytes(self.0.as_ptr().cast(), at as u32, to.cast(), u32::from(length)) == 0 }
+        unsafe { bpf_xdp_load_bytes(self.ctx.as_ptr().cast(), at as u32, to.cast(), u32::from(length)) == 0 }
     }
 
     #[inline(always)]
@@ -262,18 +287,7 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn port(&self, port: u16) -> Option<PortRule> {
-        for rule in &PORTS.rules {
-            // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-            let known = unsafe { (&raw const rule.port).read_volatile() };
-            if known == 0 {
-                return None;
-            }
-            if known == port {
-                // SAFETY: as above.
-                return Some(unsafe { (&raw const *rule).read_volatile() });
-            }
-        }
-        None
+        self.rules.ports.rule(port)
     }
 
     #[inline(always)]
@@ -283,8 +297,7 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn bans_hosts(&self) -> bool {
-        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-        unsafe { (&raw const TUNING.bans_hosts).read_volatile() != 0 }
+        self.rules.tuning.bans_hosts != 0
     }
 
     #[inline(always)]
@@ -311,7 +324,7 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn spread(&self) -> Key {
-        spread()
+        self.rules.tuning.key()
     }
 
     #[inline(always)]
@@ -322,8 +335,7 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn source_pace(&self) -> Pace {
-        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-        unsafe { (&raw const TUNING.source).read_volatile() }
+        self.rules.tuning.source
     }
 
     #[inline(always)]
@@ -335,15 +347,13 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn bucket(&self, hash: u64) -> Option<MapWord> {
-        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-        let mask = unsafe { (&raw const TUNING.bucket_mask).read_volatile() };
+        let mask = self.rules.tuning.bucket_mask;
         BUCKET_WORDS.get_ptr_mut(hash as u32 & mask).map(MapWord)
     }
 
     #[inline(always)]
     fn copy(&self, hash: u64) -> Option<MapWord> {
-        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-        let mask = unsafe { (&raw const TUNING.copy_mask).read_volatile() };
+        let mask = self.rules.tuning.copy_mask;
         // A table of one place is none.
         if mask == 0 {
             return None;
@@ -353,14 +363,12 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn lane_pace(&self, lane: Lane) -> Pace {
-        let [stamped, known, unknown] = &TUNING.lanes;
-        let pace = match lane {
+        let [stamped, known, unknown] = self.rules.tuning.lanes;
+        match lane {
             Lane::Stamped => stamped,
             Lane::Known => known,
             Lane::Unknown => unknown,
-        };
-        // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-        unsafe { (&raw const *pace).read_volatile() }
+        }
     }
 
     #[inline(always)]
@@ -381,15 +389,15 @@ impl Host for Kernel<'_> {
 
     #[inline(always)]
     fn judge(&self, arrival: &Arrival, rule: &PortRule, _: &impl Frame) -> Outcome {
-        judge_apart(self.0.ctx, arrival, rule)
+        judge_apart(self.ctx.ctx, arrival, rule, self.rules)
     }
 }
 
 /// Out of line: registers are scarce, and most frames are judged without any of this.
 #[inline(never)]
-fn judge_apart(ctx: *mut xdp_md, arrival: &Arrival, rule: &PortRule) -> Outcome {
+fn judge_apart(ctx: *mut xdp_md, arrival: &Arrival, rule: &PortRule, rules: &'static Rules) -> Outcome {
     let ctx = XdpContext::new(black_box(ctx));
-    judge(arrival, rule, &Packet::new(&ctx), &Kernel::new(&ctx))
+    judge(arrival, rule, &Packet::new(&ctx), &Kernel::new(&ctx, rules))
 }
 
 impl Question {
@@ -428,13 +436,6 @@ fn holds_and_hits(ban: *mut Ban) -> bool {
 }
 
 #[inline(always)]
-fn spread() -> Key {
-    // SAFETY: a field of a static; volatile, because the loader has written it since this was compiled.
-    let [k0, k1] = unsafe { (&raw const TUNING.spread).read_volatile() };
-    Key { k0, k1 }
-}
-
-#[inline(always)]
 fn boot_ns() -> u64 {
     // SAFETY: no arguments to get wrong.
     unsafe { bpf_ktime_get_boot_ns() }
@@ -445,6 +446,9 @@ const DIAGNOSTICS: Pace = Pace::per_second(100, 100);
 
 /// Bytes of a ring.
 const RING_BYTES: usize = 256 * 1024;
+
+/// Bytes of the ring of frames that are told; more than are told in ten seconds.
+const TOLD_BYTES: usize = 64 * 1024;
 
 /// Places for offenders, a power of two.
 const OFFENDER_PLACES: u32 = 1024;

@@ -11,16 +11,18 @@ use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 use siglatch_common::address::Address;
 use siglatch_common::lane::Lane;
-use siglatch_common::layout::{Candidate, OwnBucket, PortList, PortRule, Tuning};
+use siglatch_common::layout::{Candidate, OwnBucket, PortRule, PortTable, Tuning};
 use siglatch_common::outcome::{Counters, Fate, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, empty_bucket, put};
-use siglatch_user::edge::xdp::OBJECT;
+use siglatch_user::edge::xdp::{LiveRules, OBJECT};
 use zerocopy::FromBytes as _;
 
 /// A loaded program with maps of its own, pinned nowhere.
 pub struct Subject {
     object: Ebpf,
     rings: [RingBuf<MapData>; 3],
+    /// What it goes by.
+    pub rules: LiveRules,
 }
 
 /// What became of one frame.
@@ -60,22 +62,21 @@ impl Subject {
         tuning: &Tuning,
         room: &[(&'static str, u32)],
     ) -> Result<Self> {
-        anyhow::ensure!(ports.len() <= PortList::CAPACITY, "too many knock ports");
-        let list = PortList::new(ports);
+        anyhow::ensure!(ports.len() <= PortTable::CAPACITY, "too many knock ports");
         let mut loader = EbpfLoader::new();
-        loader.override_global("PORTS", &list, true).override_global("TUNING", tuning, true);
         loader.map_max_entries("buckets", tuning.bucket_mask + 1).map_max_entries("copies", tuning.copy_mask + 1);
         for (name, entries) in room {
             loader.map_max_entries(name, *entries);
         }
         let object = loader.load(OBJECT);
         let mut object = object.context("cannot load the XDP object: these tests need root")?;
+        let rules = LiveRules::begin(&mut object, ports, tuning)?;
         let program: &mut Xdp = object.program_mut(PROGRAM).context("no program in the object")?.try_into()?;
         program.load().context("the kernel refuses the XDP program: these tests need root")?;
         fill_own_addresses(&mut object, own)?;
         let mut ring = |name| RingBuf::try_from(object.take_map(name).context("no map of that name")?).context(name);
         let rings = [ring("lane_stamped")?, ring("lane_known")?, ring("lane_unknown")?];
-        Ok(Self { object, rings })
+        Ok(Self { object, rings, rules })
     }
 
     /// Runs one frame through the program.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use siglatch_common::layout::PortList;
+use siglatch_common::layout::PortTable;
 use siglatch_common::wire::Wire;
 
 use super::finding::{Code, Findings, Span};
@@ -84,9 +84,9 @@ pub(super) fn ports(root: &Section<'_>, findings: &mut Findings) -> Vec<Located<
         }
         ports.push(port.with(KnockPort { port: port.value, wire }));
     }
-    if let Some(extra) = ports.get(PortList::CAPACITY) {
+    if let Some(extra) = ports.get(PortTable::CAPACITY) {
         let message = format!("{} knock ports are too many", ports.len());
-        findings.report(Code::TooManyPorts, extra.span, message, format!("keep at most {}", PortList::CAPACITY));
+        findings.report(Code::TooManyPorts, extra.span, message, format!("keep at most {}", PortTable::CAPACITY));
     }
     ports
 }

@@ -22,7 +22,7 @@ pub struct Settings {
     pub gateway: Gateway,
     /// Where datagrams come in.
     pub ingress: Ingress,
-    /// The knock ports; at least one, no port twice, at most [`siglatch_common::layout::PortList::CAPACITY`].
+    /// The knock ports; at least one, no port twice, at most [`siglatch_common::layout::PortTable::CAPACITY`].
     pub ports: Vec<KnockPort>,
     /// How much of what strangers send gets through to the private key.
     pub limits: Limits,

@@ -79,11 +79,9 @@ impl Way {
         match self {
             Self::Xdp(xdp, loaded) => {
                 let own = network.own_addresses().await?;
-                let Attached { shield, candidates, diagnostics, interfaces, program } =
+                let Attached { shield, candidates, rules: _, diagnostics, interfaces, program } =
                     loaded.attach(&xdp, &own, &network).await?;
-                if let Some(diagnostics) = diagnostics {
-                    tasks.spawn(async { Ok(diagnostics.run().await?) });
-                }
+                tasks.spawn(async { Ok(diagnostics.run().await?) });
                 tasks.spawn(mind_shield(shield, network));
                 let at =
                     |(name, mode): (String, Mode)| admin::Interface { name, mode: mode.label().to_owned(), program };

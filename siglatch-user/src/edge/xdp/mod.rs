@@ -7,6 +7,7 @@ mod error;
 mod gauge;
 mod ground;
 mod lists;
+mod live;
 mod pins;
 mod ring;
 
@@ -14,7 +15,7 @@ use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use siglatch_common::address::Address;
 use siglatch_common::lane::{Lane, PerLane};
-use siglatch_common::layout::{PortList, PortRule, Tuning};
+use siglatch_common::layout::{PortRule, Tuning};
 use siglatch_common::pace::Pace;
 use siglatch_common::siphash::Key;
 use tracing::{info, warn};
@@ -27,6 +28,7 @@ pub use diagnostics::Diagnostics;
 pub use error::XdpError;
 pub use gauge::Gauge;
 pub use lists::Maps;
+pub use live::LiveRules;
 pub use ring::Candidates;
 
 use addresses::OwnAddresses;
@@ -37,10 +39,6 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The program's name in the object.
 const PROGRAM: &str = "siglatch";
-/// The program's global that holds the knock ports.
-const PORTS: &str = "PORTS";
-/// The program's global that holds limits and keys.
-const TUNING: &str = "TUNING";
 
 /// The running filter's list of own addresses. Dropping it leaves everything as it is: the filter outlives the daemon.
 pub struct Shield {
@@ -64,6 +62,7 @@ pub struct Measures {
 pub struct Loaded {
     ebpf: Ebpf,
     pins: Pins,
+    rules: LiveRules,
 }
 
 /// The program at work, and what comes of it.
@@ -72,8 +71,10 @@ pub struct Attached {
     pub shield: Shield,
     /// The ring of each lane.
     pub candidates: PerLane<Candidates>,
-    /// Single frames, if the operator asked for them.
-    pub diagnostics: Option<Diagnostics>,
+    /// What it goes by, to be changed.
+    pub rules: LiveRules,
+    /// Single frames, if the operator asks for them.
+    pub diagnostics: Diagnostics,
     /// Each interface, with the mode the program runs in.
     pub interfaces: Vec<(String, Mode)>,
     /// The kernel's number of the program.
@@ -108,19 +109,16 @@ impl Loaded {
         }
         drop(fresh);
 
-        let ports = PortList::new(ports);
         let mut loader = EbpfLoader::new();
-        loader.override_global(PORTS, &ports, true).override_global(TUNING, &measures.tuning, true);
         measures.size(&mut loader);
-        let level = diagnostics::level(measures.tuning.diagnostics);
-        loader.override_global(aya_log::LEVEL, &level, false);
         for name in pins::MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(XdpError::load)?;
         pins.mark_layout(&mut ebpf)?;
+        let rules = LiveRules::begin(&mut ebpf, ports, &measures.tuning)?;
         program(&mut ebpf)?.load().map_err(XdpError::verify)?;
-        Ok(Self { ebpf, pins })
+        Ok(Self { ebpf, pins, rules })
     }
 
     /// Fills the maps, then attaches the program to every interface, in place of an earlier one of ours without a gap.
@@ -139,8 +137,7 @@ impl Loaded {
         let candidates =
             PerLane { stamped: ring(Lane::Stamped)?, known: ring(Lane::Known)?, unknown: ring(Lane::Unknown)? };
 
-        let wants_diagnostics = settings.diagnostics != config::Diagnostics::Off;
-        let diagnostics = wants_diagnostics.then(|| Diagnostics::new(&mut self.ebpf)).transpose()?;
+        let diagnostics = Diagnostics::new(take(&mut self.ebpf, "frames")?)?;
 
         let program = program(&mut self.ebpf)?;
         let mut interfaces = Vec::new();
@@ -157,7 +154,7 @@ impl Loaded {
         }
         self.pins.pin_program(program)?;
         let program = program.info().map_err(XdpError::verify)?.id();
-        Ok(Attached { shield, candidates, diagnostics, interfaces, program })
+        Ok(Attached { shield, candidates, rules: self.rules, diagnostics, interfaces, program })
     }
 }
 

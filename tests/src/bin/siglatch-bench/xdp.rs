@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, ensure};
-use siglatch_common::layout::{PortList, PortRule};
+use siglatch_common::layout::{PortRule, PortTable};
 use siglatch_common::outcome::{Fate, Outcome};
 use siglatch_common::wire::Wire;
 use siglatch_tests::bpf::Subject;
@@ -121,7 +121,7 @@ fn loads() -> Vec<Load> {
 }
 
 fn every_port() -> Vec<PortRule> {
-    (0..PortList::CAPACITY as u16).rev().map(|n| PortRule::new(LAST_PORT + n, Wire::Sealed)).collect()
+    (0..PortTable::CAPACITY as u16).rev().map(|n| PortRule::new(LAST_PORT + n, Wire::Sealed)).collect()
 }
 
 fn loads_of(shape: &Shape) -> Vec<Load> {
