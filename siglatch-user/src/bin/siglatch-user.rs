@@ -79,7 +79,7 @@ const HELP: &str = "Examples:
 Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
 
 fn main() -> ExitCode {
-    if let Some(code) = edge::action::keep_if_asked() {
+    if let Some(code) = edge::action::keep_if_asked().or_else(edge::firewall::lend_hand_if_asked) {
         return code;
     }
     itself::take_name();

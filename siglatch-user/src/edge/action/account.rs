@@ -31,6 +31,16 @@ impl Account {
         Ok(Self { uid, gid, groups: groups.collect::<Result<_, _>>()? })
     }
 
+    /// That of a user of this machine, by name or number, with its own group alone.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let (uid, gid) = match number(name) {
+            Some(uid) => (uid, group_of_user(uid)?),
+            None => user_named(name)?,
+        };
+        Some(Self { uid, gid, groups: Vec::new() })
+    }
+
     /// Whether it may read (4) or execute and enter (1) a thing of that owner, group and mode.
     pub(super) fn may(&self, what: u32, owner: u32, group: u32, mode: u32) -> bool {
         let given = if self.uid == owner {

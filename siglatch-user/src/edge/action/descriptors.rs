@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::RawFd;
 
 /// Closes all that this process has inherited. Comes before it opens anything itself.
-pub(super) fn close_inherited() {
+pub(in crate::edge) fn close_inherited() {
     if close_range(0) {
         return;
     }

@@ -41,6 +41,7 @@ use crate::policy::Program;
 use message::{MESSAGE_MAX, Opening, Order, Report, encode_program};
 
 pub use account::Account;
+pub(super) use descriptors::close_inherited;
 pub use news::{Endings, News};
 pub use survey::{Unfit, survey};
 

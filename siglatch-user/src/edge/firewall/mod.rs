@@ -10,6 +10,7 @@
 
 mod elements;
 mod error;
+mod hand;
 mod held;
 mod inventory;
 mod kernel;
@@ -28,6 +29,7 @@ use crate::gate::{Grant, GrantKey};
 use kernel::Kernel;
 
 pub use error::FirewallError;
+pub use hand::{begin_hand, lend_hand_if_asked};
 pub use watch::{Change, Watcher};
 
 /// The grants in the kernel; or nothing at all, with [`Settings::Untouched`]: then every call succeeds and does nothing.

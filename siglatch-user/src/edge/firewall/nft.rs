@@ -2,19 +2,43 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use nftables::helper::{self, NftablesError};
 use nftables::schema::Nftables;
 
 use super::FirewallError;
+use super::hand::Hand;
 use super::target::Target;
 
 /// The program.
 #[derive(Clone, Debug)]
 pub(super) struct Nft {
     program: PathBuf,
+}
+
+/// What it can be asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Task {
+    /// To carry all commands out, or none.
+    Apply,
+    /// To say whether they could be.
+    Check,
+}
+
+/// What became of that.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Ran {
+    pub(super) is_done: bool,
+    /// The beginning of its complaints.
+    pub(super) said: String,
+}
+
+impl Ran {
+    /// As much is kept, in bytes.
+    pub(super) const SAID_MAX: u64 = 64 * 1024;
 }
 
 impl Nft {
@@ -26,25 +50,62 @@ impl Nft {
         Ok(Self { program: program.ok_or(FirewallError::NftMissing)? })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.program
+    }
+
     /// Carries out all commands or none.
     pub(super) fn apply(&self, batch: &Nftables<'_>, target: &Target) -> Result<(), FirewallError> {
-        let doing = format!("to write table {}", target.table_name());
-        helper::apply_ruleset_with_args(batch, Some(&self.program), helper::DEFAULT_ARGS.iter().copied())
-            .map_err(|error| self.error(doing, error))
+        self.ask(Task::Apply, batch, || format!("to write table {}", target.table_name()))
     }
 
     /// Asks whether all commands could be carried out.
     pub(super) fn check(&self, batch: &Nftables<'_>, target: &Target) -> Result<(), FirewallError> {
-        let doing = format!("to check table {}", target.table_name());
-        helper::apply_ruleset_with_args(batch, Some(&self.program), ["--check"])
-            .map_err(|error| self.error(doing, error))
+        self.ask(Task::Check, batch, || format!("to check table {}", target.table_name()))
     }
 
-    fn error(&self, doing: String, error: NftablesError) -> FirewallError {
-        match error {
-            NftablesError::NftFailed { stderr, .. } => FirewallError::NftRefused { doing, said: words(&stderr) },
-            error => FirewallError::NftUnusable { program: self.program.clone(), source: error.into() },
+    fn ask(&self, task: Task, batch: &Nftables<'_>, doing: impl Fn() -> String) -> Result<(), FirewallError> {
+        let unusable = |source| FirewallError::NftUnusable { program: self.program.clone(), source };
+        let text = serde_json::to_string(batch).map_err(|error| unusable(error.into()))?;
+        // A daemon that has given up its rights executes nothing itself.
+        let ran = match Hand::of_this_process() {
+            Some(hand) => hand.run(task, &text),
+            None => self.run(task, text.as_bytes()),
+        };
+        match ran.map_err(|error| unusable(error.into()))? {
+            Ran { is_done: true, .. } => Ok(()),
+            Ran { is_done: false, said } => Err(FirewallError::NftRefused { doing: doing(), said: words(&said) }),
         }
+    }
+
+    /// Runs it in a process below this one, and waits for its end.
+    pub(super) fn run(&self, task: Task, text: &[u8]) -> io::Result<Ran> {
+        let check: &[&str] = match task {
+            Task::Apply => &[],
+            Task::Check => &["--check"],
+        };
+        let mut process = Command::new(&self.program)
+            .args(check)
+            .args(["-j", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // It reads to the end before it says a word. If it ends before that, its words say why.
+        let told = process.stdin.take().map_or(Ok(()), |mut input| input.write_all(text));
+        let mut said = Vec::new();
+        if let Some(mut errors) = process.stderr.take() {
+            (&mut errors).take(Ran::SAID_MAX).read_to_end(&mut said)?;
+            io::copy(&mut errors, &mut io::sink())?;
+        }
+        let is_done = process.wait()?.success();
+        if is_done {
+            told?;
+        }
+        let mut said = String::from_utf8_lossy(&said).into_owned();
+        said.truncate(said.floor_char_boundary(Ran::SAID_MAX as usize));
+        Ok(Ran { is_done, said })
     }
 }
 

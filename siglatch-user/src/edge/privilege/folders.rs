@@ -1,0 +1,214 @@
+//! The folders that the daemon writes to: made, and given to its user. Never follows a link, and never gives away a folder
+//! that others use.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    Access, AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, accessat, chownat, fchown, fstat, openat, statat,
+    statfs,
+};
+use rustix::io::Errno;
+
+use super::PrivilegeError;
+use super::account::Identity;
+
+/// A folder that the daemon writes to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Folder {
+    /// Where.
+    pub path: PathBuf,
+    /// The permission bits that it is made with.
+    mode: u32,
+    purpose: Purpose,
+}
+
+/// What else may be in it, so that it is still the daemon's own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// Any file.
+    Whole,
+    /// Only what is called like this, and goes on differently.
+    Beside(std::ffi::OsString),
+    /// Pins, on bpffs: the user need not get there by its path.
+    Pins,
+}
+
+impl Folder {
+    /// A folder that was configured as the daemon's own.
+    pub(super) const fn whole(path: PathBuf, mode: u32) -> Self {
+        Self { path, mode, purpose: Purpose::Whole }
+    }
+
+    /// A folder in which a file of the daemon's is.
+    pub(super) fn beside(path: PathBuf, mode: u32, file: &Path) -> Self {
+        Self { path, mode, purpose: Purpose::Beside(file.file_name().unwrap_or_default().to_owned()) }
+    }
+
+    /// The folder of the pins.
+    pub(super) const fn pins(path: PathBuf) -> Self {
+        Self { path, mode: 0o700, purpose: Purpose::Pins }
+    }
+
+    /// Makes it, if it is not there, and opens it.
+    fn open(&self) -> Result<Option<OwnedFd>, PrivilegeError> {
+        if self.purpose == Purpose::Pins && !is_on_bpffs(&self.path) {
+            // Whoever loads the program says what is missing.
+            return Ok(None);
+        }
+        let failed = |doing| move |source| PrivilegeError::Folder { doing, path: self.path.clone(), source };
+        if let Some(above) = self.path.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(above).map_err(failed("make"))?;
+        }
+        match DirBuilder::new().mode(self.mode).create(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make")(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(CWD, &self.path, flags, Mode::empty()).map_err(io::Error::from);
+        opened.map(Some).map_err(failed("open"))
+    }
+
+    /// What in it is not the daemon's, if there is something.
+    fn stranger(&self, entries: &[(std::ffi::OsString, FileType)]) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let is_ours = |(name, kind): &&(std::ffi::OsString, FileType)| match &self.purpose {
+            Purpose::Pins => true,
+            Purpose::Whole => *kind == FileType::RegularFile,
+            Purpose::Beside(file) => *kind != FileType::Directory && name.as_bytes().starts_with(file.as_bytes()),
+        };
+        entries.iter().find(|entry| !is_ours(entry)).map(|(name, _)| self.path.join(name))
+    }
+}
+
+/// Gives each folder that is still root's to the daemon's user, with what is in it. One that is the user's already stays
+/// untouched: what is in there is not root's to follow.
+pub(super) fn give(folders: &[Folder], identity: &Identity) -> Result<(), PrivilegeError> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    for folder in folders {
+        let failed = |error: Errno| PrivilegeError::Folder {
+            doing: "give to its user",
+            path: folder.path.clone(),
+            source: error.into(),
+        };
+        let Some(opened) = folder.open()? else { continue };
+        let found = fstat(&opened).map_err(failed)?;
+        if found.st_uid != 0 || found.st_mode & 0o022 != 0 {
+            continue;
+        }
+        let entries = entries(&opened).map_err(failed)?;
+        if folder.stranger(&entries).is_some() {
+            continue;
+        }
+        for (name, _) in &entries {
+            chownat(&opened, name.as_os_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        }
+        // Last: nobody else could change anything in it meanwhile.
+        fchown(&opened, Some(uid), Some(gid)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Asks whether the user that this process is by now can write to its folders.
+pub(super) fn are_writable(folders: &[Folder], identity: &Identity) -> Result<(), PrivilegeError> {
+    for folder in folders.iter().filter(|folder| folder.purpose != Purpose::Pins) {
+        if accessat(CWD, &folder.path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
+            continue;
+        }
+        let (path, user) = (folder.path.clone(), identity.name.clone());
+        let opened = openat(CWD, &folder.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let other = opened.ok().and_then(|opened| folder.stranger(&entries(&opened).ok()?));
+        return Err(match other {
+            Some(other) => PrivilegeError::Shared { path, other, user },
+            None => PrivilegeError::Closed { path, user },
+        });
+    }
+    Ok(())
+}
+
+fn entries(folder: &OwnedFd) -> Result<Vec<(std::ffi::OsString, FileType)>, Errno> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut found = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let kind = FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        found.push((std::ffi::OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
+    }
+    Ok(found)
+}
+
+fn is_on_bpffs(path: &Path) -> bool {
+    path.ancestors().find_map(|path| statfs(path).ok()).is_some_and(|found| found.f_type == BPF_FS_MAGIC)
+}
+
+/// linux/magic.h
+const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_new_folder_and_what_root_left_in_an_old_one_become_the_users() {
+        let place = tempfile::tempdir().unwrap();
+        let (new, old) = (place.path().join("a/new"), place.path().join("old"));
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("nonces"), "").unwrap();
+        give(&[Folder::whole(new.clone(), 0o700), Folder::whole(old.clone(), 0o700)], &nobody()).unwrap();
+        assert_eq!((owner(&new), owner(&old), owner(&old.join("nonces"))), (NOBODY, NOBODY, NOBODY));
+        assert_eq!(owner(&place.path().join("a")), 0);
+        assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn nothing_in_a_folder_of_the_users_is_followed_or_given() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, roots) = (place.path().join("state"), place.path().join("roots"));
+        fs::write(&roots, "").unwrap();
+        fs::create_dir(&folder).unwrap();
+        symlink(&roots, folder.join("nonces")).unwrap();
+        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        // A link is nothing that the daemon leaves there: the folder stays root's, and so does what the link names.
+        assert_eq!((owner(&folder), owner(&roots)), (0, 0));
+        fs::remove_file(folder.join("nonces")).unwrap();
+        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        assert_eq!(owner(&folder), NOBODY);
+        fs::hard_link(&roots, folder.join("nonces")).unwrap();
+        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        assert_eq!(owner(&roots), 0);
+    }
+
+    #[test]
+    fn a_folder_that_others_use_is_not_given_away() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("log");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("syslog"), "").unwrap();
+        let audit = Folder::beside(folder.clone(), 0o750, Path::new("/var/log/audit.jsonl"));
+        give(std::slice::from_ref(&audit), &nobody()).unwrap();
+        assert_eq!((owner(&folder), owner(&folder.join("syslog"))), (0, 0));
+        fs::rename(folder.join("syslog"), folder.join("audit.jsonl.1")).unwrap();
+        give(&[audit], &nobody()).unwrap();
+        assert_eq!((owner(&folder), owner(&folder.join("audit.jsonl.1"))), (NOBODY, NOBODY));
+    }
+
+    fn owner(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().uid()
+    }
+
+    fn nobody() -> Identity {
+        Identity { name: "nobody".into(), uid: NOBODY, gid: NOBODY }
+    }
+
+    const NOBODY: u32 = 65_534;
+}
