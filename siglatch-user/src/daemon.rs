@@ -11,9 +11,11 @@
 mod books;
 mod desk;
 mod errands;
+mod figures;
 mod ground;
 mod judge;
 mod owed;
+mod pulse;
 mod report;
 mod signals;
 mod turns;

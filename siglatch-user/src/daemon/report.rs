@@ -13,6 +13,7 @@ use siglatch_common::outcome::{Counters, Fate, Outcome};
 use siglatch_common::units::Boot;
 use tokio::sync::watch;
 
+use super::figures::Figures;
 use crate::admin::{
     AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs,
     Refused, RefusedSource, Status,
@@ -51,13 +52,15 @@ pub(super) struct Holding {
 /// What other threads count, without waiting for one another.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
-    operations: PerLane<AtomicU64>,
-    admitted: AtomicU64,
-    refused: [AtomicU64; Refusal::ALL.len()],
-    grants: AtomicU64,
+    pub(super) operations: PerLane<AtomicU64>,
+    pub(super) admitted: AtomicU64,
+    pub(super) refused: [AtomicU64; Refusal::ALL.len()],
+    pub(super) grants: AtomicU64,
     debts: AtomicU64,
-    running: AtomicU64,
-    waiting: AtomicU64,
+    pub(super) running: AtomicU64,
+    pub(super) waiting: AtomicU64,
+    /// What the metrics alone tell.
+    pub(super) figures: Figures,
 }
 
 /// What the judge holds.
@@ -144,6 +147,11 @@ impl Report {
         waiting: impl Fn() -> PerLane<usize> + Send + 'static,
     ) -> Self {
         Self { constants, tallies, around, waiting: Box::new(waiting), earlier: None, latest: None }
+    }
+
+    /// The warden holds so much, for the metrics.
+    pub(super) fn hold(&self, holding: Holding) {
+        self.tallies.figures.set_holding(holding);
     }
 
     /// Takes down what stands now, for the rates of later reports. Every second or so is often enough; more often does

@@ -111,6 +111,8 @@ pub(super) struct Warden {
     due: Due,
     events: Receiver<Event>,
     unheard: Arc<AtomicU64>,
+    /// How many there were when they were told last.
+    unheard_before: u64,
 }
 
 /// When what is to be done next.
@@ -153,6 +155,11 @@ impl ToWarden {
         self.events.send(Event::Adopt(Box::new(rules))).is_ok()
     }
 
+    /// Events that found no room since the start.
+    pub(super) fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::Relaxed)
+    }
+
     /// Has it finish, after what it was told before.
     pub(super) fn stop(&self) {
         // Fails only if it has finished already.
@@ -193,6 +200,7 @@ impl Warden {
             recorder,
             events,
             unheard,
+            unheard_before: 0,
         };
         warden.lists.set_allowed(&warden.allow).context("the allow list")?;
         warden.load_stamp_keys(now);
@@ -222,6 +230,7 @@ impl Warden {
                 break;
             }
             self.keep_time();
+            report.hold(self.holding());
             if let Err(error) = report.note(&*self.lists, clock::boot()) {
                 self.news.list_failed(&error);
             }
@@ -503,7 +512,8 @@ impl Warden {
         self.counted = counters;
         let shares = self.of_minute.since(offenders);
         let turned_away = self.bans.take_turned_away();
-        let unheard = self.unheard.swap(0, Ordering::Relaxed);
+        let unheard = self.unheard.load(Ordering::Relaxed);
+        let unheard = unheard - std::mem::replace(&mut self.unheard_before, unheard);
         self.record_minute(&refused, self.news.untold_bans());
         self.news.tell_minute(&Totals { refused, shares: &shares, turned_away, unheard });
         // Somebody may have changed these by hand, too.

@@ -19,6 +19,7 @@ pub mod lists;
 pub mod metrics;
 pub mod network;
 pub mod nonce_store;
+pub mod notify;
 pub mod privilege;
 pub mod randomness;
 pub mod socket;

@@ -62,7 +62,7 @@ impl Warden {
         }
     }
 
-    fn holding(&self) -> Holding {
+    pub(super) fn holding(&self) -> Holding {
         let addresses = self.bans.addresses();
         Holding { addresses, networks: self.bans.len() - addresses, known: self.known.len(), allowed: self.allow.len() }
     }

@@ -108,6 +108,9 @@ impl AuditLog {
 }
 
 impl Recorder {
+    /// Records that can wait to be written.
+    pub const ROOM: usize = Queue::CAPACITY;
+
     /// Records something. Never waits, and never fails: what finds no room is counted, and told as soon as there is some.
     pub fn record(&self, event: Event) {
         self.tell(event, Told::ALL);
@@ -147,6 +150,12 @@ impl Recorder {
     /// as it is, and whether there is one.
     pub fn set_rule(&self, rule: AuditRule) {
         self.queue.set_rule(rule);
+    }
+
+    /// Records that wait to be written.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Records that were lost since the start.

@@ -212,6 +212,10 @@ impl Queue {
         self.is_written && (self.failing.load(Ordering::Relaxed) || is_stuck())
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     pub(super) fn lost(&self) -> u64 {
         self.records_lost.load(Ordering::Relaxed)
     }

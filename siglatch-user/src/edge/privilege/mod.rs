@@ -83,7 +83,7 @@ impl Plan {
         };
         let mut own = vec![
             Folder::whole(settings.state_dir.clone(), 0o700),
-            Folder::beside(folder_of(&settings.admin_socket), 0o755, &settings.admin_socket),
+            Folder::beside(folder_of(&settings.admin.socket), 0o755, &settings.admin.socket),
         ];
         if settings.audit.enabled {
             own.push(Folder::beside(folder_of(&settings.audit.file), 0o750, &settings.audit.file));
@@ -94,7 +94,7 @@ impl Plan {
         let mut read = vec![folder_of(config)];
         read.extend(settings.blacklist.iter().map(|file| folder_of(file)));
         Self {
-            user: None,
+            user: settings.daemon_user.clone(),
             own,
             read,
             listens: Vec::new(),
