@@ -10,13 +10,14 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use siglatch_common::layout::Candidate;
 use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::{ActionId, Packet, Payload, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::randomness;
+use super::{clock, randomness};
 use crate::gate::{Decoy, Opened, Refusal, open};
 use crate::keys::Keyring;
 
@@ -67,10 +68,18 @@ pub struct Answer {
     pub candidate: Candidate,
     /// What it is.
     pub opened: Result<Opened, Refusal>,
+    /// How long that took to find out.
+    pub took: Duration,
     _place: Place,
 }
 
 impl KeyPool {
+    /// Datagrams that are under way at once with so many threads.
+    #[must_use]
+    pub const fn places(threads: usize) -> usize {
+        threads * PLACES_PER_THREAD
+    }
+
     /// Starts the threads, and waits until each has used the key once. Each answer goes to `answer`, on the thread that
     /// found it; every datagram has one.
     ///
@@ -81,7 +90,7 @@ impl KeyPool {
         threads: usize,
         answer: impl Fn(Answer) + Clone + Send + 'static,
     ) -> io::Result<Self> {
-        let places = threads * PLACES_PER_THREAD;
+        let places = Self::places(threads);
         let (queue, jobs) = sync_channel(places);
         let jobs = Arc::new(Mutex::new(jobs));
         let (warm, warmed) = sync_channel(threads);
@@ -93,11 +102,13 @@ impl KeyPool {
                 drop(warm);
                 drop(keys);
                 while let Some(Job { number, keys, candidate, place }) = next(&jobs) {
+                    let began = clock::boot();
                     let opened = match (candidate.payload(), Wire::from_number(candidate.wire)) {
                         (Some(datagram), Some(wire)) => open(datagram, wire, &keys, &decoy),
                         _ => Err(Refusal::Unauthentic),
                     };
-                    answer(Answer { number, candidate, opened, _place: place });
+                    let took = clock::boot().since(began);
+                    answer(Answer { number, candidate, opened, took, _place: place });
                 }
             })
         });
