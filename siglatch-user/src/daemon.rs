@@ -32,6 +32,7 @@ use tracing::warn;
 use crate::config::Settings;
 use crate::edge::action::{Endings, Starter};
 use crate::edge::clock;
+use crate::edge::notify::Notifier;
 use errands::Errands;
 use ground::{Ground, as_ordered, tell_ready};
 use signals::Signals;
@@ -64,6 +65,7 @@ pub enum Ended {
 /// What is missing, and its cure.
 pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     let signals = Signals::listen()?;
+    let notifier = Arc::new(Notifier::from_environment());
     let at = clock::boot();
     let settings = as_ordered(settings, &orders);
     let Orders { dry_run, starter, is_sound } = orders;
@@ -73,12 +75,20 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
         );
     }
     let ground = Ground::take(&settings).await?;
-    let mut works = Works::begin(&settings, ground, Start { at, dry_run, starter }).await?;
+    let start = Start { at, dry_run, starter, notifier: Arc::clone(&notifier) };
+    let mut works = Works::begin(&settings, ground, start).await?;
     tell_ready(&settings);
+    notifier.ready(&works.in_a_line(&settings));
 
-    let errands = Errands { signals, is_sound, recorder: works.recorder.clone() };
+    let errands = Errands { signals, is_sound, recorder: works.recorder.clone(), tallies: Arc::clone(&works.tallies) };
     match errands.run(&mut works.tasks, &mut works.reloads).await {
-        Ok((ended, why)) => works.end(why).await.map(|()| ended),
+        Ok((ended, why)) => {
+            match ended {
+                Ended::Stopped => notifier.stopping(),
+                Ended::ForReload => notifier.reloading(),
+            }
+            works.end(why).await.map(|()| ended)
+        }
         Err(error) => {
             works.give_up();
             Err(error)

@@ -9,10 +9,12 @@ use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use super::Ended;
+use super::report::Tallies;
 use super::signals::{Asked, Signals};
 use crate::audit::Event;
 use crate::audit::event::{By, Reload};
 use crate::edge::audit::Recorder;
+use crate::edge::clock;
 use crate::gate::KnockId;
 
 /// Where the daemon is asked, and what it needs for an answer.
@@ -21,6 +23,7 @@ pub(super) struct Errands {
     /// What is wrong with the configuration as it stands in its file, if it is.
     pub(super) is_sound: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     pub(super) recorder: Recorder,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 impl Errands {
@@ -68,6 +71,7 @@ impl Errands {
             Some(error) => error!("the configuration is not sound, and the earlier one holds: {error}"),
         }
         let may = error.is_none();
+        self.tallies.figures.reloaded(may, clock::now().wall);
         let result = if may { "done" } else { "failed" };
         self.recorder.record(Event::Reload(Reload { by, knock, result, error, users: None, actions: None }));
         Ok(may)

@@ -10,6 +10,7 @@ use crate::edge::action::survey;
 use crate::edge::admin::{AdminSocket, ObserverSocket};
 use crate::edge::firewall::Firewall;
 use crate::edge::instance::Instance;
+use crate::edge::metrics::MetricsListener;
 use crate::edge::network::Network;
 use crate::edge::{randomness, xdp};
 use crate::policy::Policy;
@@ -20,6 +21,8 @@ pub(super) struct Ground {
     pub(super) way: Way,
     pub(super) operators: AdminSocket,
     pub(super) observers: Option<ObserverSocket>,
+    /// Where the metrics are to be had, if anywhere.
+    pub(super) metrics: Option<MetricsListener>,
     /// Held as long as the daemon lives.
     pub(super) instance: Instance,
 }
@@ -40,7 +43,8 @@ impl Ground {
         let instance = Instance::take_over(&settings.state_dir)?;
         let operators = AdminSocket::bind(&settings.admin.socket)?;
         let observers = settings.admin.observer_socket.as_deref().map(ObserverSocket::bind).transpose()?;
-        Ok(Self { network, way, operators, observers, instance })
+        let metrics = settings.metrics.as_ref().map(MetricsListener::bind).transpose()?;
+        Ok(Self { network, way, operators, observers, metrics, instance })
     }
 }
 

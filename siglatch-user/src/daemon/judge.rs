@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::{debug, error, info, warn};
 
 use super::books::Books;
+use super::pulse::Pulse;
 use super::report::{Standing, Tallies};
 use super::turns::Turns;
 use super::wall::{Repair, Wall};
@@ -71,6 +72,7 @@ pub(super) struct Parts {
     /// Where a knock's wish for another configuration goes.
     pub(super) reload: Sender<KnockId>,
     pub(super) tallies: Arc<Tallies>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// The gate and everything that it decides about, in one hand.
@@ -88,6 +90,9 @@ pub(super) struct Judge {
     warden: ToWarden,
     reload: Sender<KnockId>,
     tallies: Arc<Tallies>,
+    pulse: Arc<Pulse>,
+    /// When the admitted knocks arrived whose effects are not carried out yet.
+    under_way: Vec<Boot>,
     tally: Tally,
     spotlight: Spotlight,
     last_knocks: LastKnocks,
@@ -95,7 +100,7 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { gate, books, wall, starter, recorder, when_unaudited, warden, reload, tallies } = parts;
+        let Parts { gate, books, wall, starter, recorder, when_unaudited, warden, reload, tallies, pulse } = parts;
         Self {
             turns: Turns::new(),
             gate,
@@ -109,6 +114,8 @@ impl Judge {
             warden,
             reload,
             tallies,
+            pulse,
+            under_way: Vec::with_capacity(BATCH),
             tally: Tally::default(),
             spotlight: Spotlight::new(),
             last_knocks: LastKnocks::default(),
@@ -120,13 +127,7 @@ impl Judge {
         // What is due since the last run.
         self.carry_out();
         loop {
-            let Programs { running, waiting, .. } = self.gate.programs();
-            self.tallies.set_standing(Standing {
-                grants: self.gate.grants(),
-                debts: self.gate.debts_owed(),
-                running,
-                waiting,
-            });
+            self.show_figures();
             let first = match self.wait() {
                 Some(span) => inputs.recv_timeout(span),
                 None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -143,6 +144,7 @@ impl Judge {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.carry_out();
+            self.time_effects();
             self.keep_time();
         }
         self.carry_out();
@@ -156,8 +158,24 @@ impl Judge {
     /// How long nothing is due.
     fn wait(&self) -> Option<Duration> {
         let due = [self.gate.next_timeout(), self.wall.next_repair(), self.tally.due(), self.spotlight.next_expiry()];
-        let due = due.into_iter().flatten().min()?;
-        Some(due.since(clock::boot()))
+        let now = clock::boot();
+        self.pulse.beat(now);
+        self.pulse.rest(due.into_iter().flatten().min().map(|due| due.since(now)))
+    }
+
+    fn show_figures(&self) {
+        let Programs { running, waiting, dropped } = self.gate.programs();
+        let (grants, debts) = (self.gate.grants(), self.gate.debts_owed());
+        self.tallies.set_standing(Standing { grants, debts, running, waiting });
+        self.tallies.figures.set_judge(dropped, self.wall.is_failing(), self.books_fail);
+    }
+
+    /// Counts how long knocks took from their arrival to their effect; nothing of those that could not be remembered.
+    fn time_effects(&mut self) {
+        let now = clock::boot();
+        for arrived in self.under_way.drain(..).filter(|_| !self.books_fail) {
+            self.tallies.figures.latency.record(now.since(arrived));
+        }
     }
 
     /// Takes one input; false if it was the last.
@@ -189,8 +207,12 @@ impl Judge {
     fn judge(&mut self, answer: Answer) {
         let now = clock::now();
         let source = answer.candidate.source;
-        let micros = now.boot.since(Boot::from_nanos(answer.candidate.arrival_ns)).as_micros();
+        let arrived = Boot::from_nanos(answer.candidate.arrival_ns);
+        let micros = now.boot.since(arrived).as_micros();
         let verdict = self.gate.judge(answer.opened, source, now);
+        if let Verdict::Admit(_) = verdict {
+            self.under_way.push(arrived);
+        }
         self.show(&answer, &verdict, now.boot);
         if verdict.vouches_for_source() {
             self.warden.tell(warden::Event::Authentic(source));

@@ -103,6 +103,11 @@ impl Wall {
         self.repair.get_or_insert_with(|| clock::boot().after(SETTLE));
     }
 
+    /// Whether it did not take what it should, the last time.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.pause.is_some()
+    }
+
     /// When [`Wall::repair`] has something to do.
     pub(super) const fn next_repair(&self) -> Option<Boot> {
         self.repair

@@ -21,6 +21,7 @@ use siglatch_common::units::{Boot, Now};
 use tracing::{debug, info, warn};
 
 use super::judge::Input;
+use super::pulse::Pulse;
 use super::report::Report;
 use crate::audit;
 use crate::bans::{Bans, Change, Deadline, Effect, KnownChange, KnownOrigins, Sentence, Urgency};
@@ -214,9 +215,12 @@ impl Warden {
     }
 
     /// Keeps the lists in order, and answers operators, until told to stop.
-    pub(super) fn run(mut self, mut report: Report) {
+    pub(super) fn run(mut self, mut report: Report, pulse: &Pulse) {
         loop {
-            let first = self.events.recv_timeout(self.due.next().since(clock::boot()));
+            let now = clock::boot();
+            pulse.beat(now);
+            let due = self.due.next().since(now);
+            let first = self.events.recv_timeout(pulse.rest(Some(due)).unwrap_or(due));
             let more = match first {
                 Ok(first) => {
                     first.let_others_come();

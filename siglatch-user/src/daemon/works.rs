@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result};
 use siglatch_common::lane::PerLane;
 use siglatch_common::units::Boot;
+use siglatch_common::wire::Wire;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,8 +16,10 @@ use tracing::{error, warn};
 
 use super::books::{Books, Left};
 use super::desk::Desk;
+use super::figures::{Filter, Sources};
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
+use super::pulse::{Pulse, feed_watchdog};
 use super::report::{Around, Constants, Report, Tallies};
 use super::wall::{Standing, Wall};
 use super::warden::{self, ToWarden, Warden};
@@ -32,8 +35,11 @@ use crate::edge::ban_store::BanStore;
 use crate::edge::firewall::Watcher;
 use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
-use crate::edge::lanes::Lanes;
+use crate::edge::lanes::{Lanes, Queues};
 use crate::edge::lists::Dry;
+use crate::edge::metrics::{self, Own};
+use crate::edge::notify::Notifier;
+use crate::edge::xdp::Gauge;
 use crate::edge::{clock, itself, randomness};
 use crate::gate::{Beginning, Gate, Grant, KnockId};
 use crate::keys::Keyring;
@@ -52,6 +58,7 @@ pub(super) struct Works {
     configuration: watch::Sender<admin::Configuration>,
     /// Who may ask.
     roles: watch::Sender<Roles>,
+    pub(super) tallies: Arc<Tallies>,
     pool: Arc<KeyPool>,
     /// How the lanes share the private key.
     shares: watch::Sender<PerLane<u8>>,
@@ -60,6 +67,8 @@ pub(super) struct Works {
     warden: JoinHandle<()>,
     to_warden: ToWarden,
     log: AuditLog,
+    ingress: admin::Ingress,
+    interfaces: Vec<admin::Interface>,
     _instance: Instance,
 }
 
@@ -70,6 +79,8 @@ pub(super) struct Start {
     pub(super) dry_run: bool,
     /// The processes that start programs; nothing if none are configured.
     pub(super) starter: Option<(Starter, Endings)>,
+    /// Who is told that the daemon lives.
+    pub(super) notifier: Arc<Notifier>,
 }
 
 impl Works {
@@ -78,8 +89,8 @@ impl Works {
     /// # Errors
     /// What is missing, and its cure.
     pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<Self> {
-        let Ground { network, way, operators, observers, instance } = ground;
-        let Start { at, dry_run, starter } = start;
+        let Ground { network, way, operators, observers, metrics, instance } = ground;
+        let Start { at, dry_run, starter, notifier } = start;
         let policy = Arc::new(settings.policy.clone());
         let run = randomness::run()?;
         let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: settings.state_dir.clone() };
@@ -98,7 +109,7 @@ impl Works {
         };
         let gate = begin_gate(beginning, &withdrawn, &recorder);
         let (to_judge, judged) = channel();
-        let lists = way.lists()?;
+        let (lists, counted) = (way.lists()?, Filter::of(way.lists()?));
         // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
         let (warden, to_warden) = Warden::begin(warden::Parts {
             lists: if dry_run { Box::new(Dry::new(lists)) } else { lists },
@@ -116,6 +127,7 @@ impl Works {
             forbidden: Arc::default(),
             missed: Arc::default(),
         };
+        let [judging, keeping] = [(); 2].map(|()| Pulse::for_watchdog(notifier.watchdog()));
         let (starter, endings) = starter.unzip();
         let (reload, reloads) = tokio::sync::mpsc::channel(1);
         let mut judge = Judge::new(judge::Parts {
@@ -128,6 +140,7 @@ impl Works {
             warden: to_warden.clone(),
             reload,
             tallies: Arc::clone(&tallies),
+            pulse: Arc::clone(&judging),
         });
         judge.follow(&settings.debug, clock::boot());
         let judge = thread::Builder::new().name("judge".into()).spawn(move || judge.run(&judged))?;
@@ -138,6 +151,7 @@ impl Works {
         let (answers, operations) = (to_judge.clone(), Arc::clone(&tallies));
         let pool = Arc::new(KeyPool::start(&Arc::new(keyring(settings)?), settings.key_threads, move |answer| {
             operations.operation(answer.candidate.lane());
+            operations.figures.opened(Wire::from_number(answer.candidate.wire), answer.took);
             // Fails only when the judge has stopped, and then nothing is admitted any more.
             let _ = answers.send(Input::Answer(Box::new(answer)));
         })?);
@@ -147,12 +161,31 @@ impl Works {
         itself::give_memory_back();
         let (shares, shared) = watch::channel(shares_of(&settings.lanes));
         let depths = lanes.depths();
-        tasks.spawn(feed(lanes, shared, Arc::clone(&pool)));
+        tasks.spawn(feed(lanes, shared, Arc::clone(&pool), Arc::clone(&tallies)));
+        if let Some(listener) = metrics {
+            let interfaces = interfaces.clone();
+            let sources = Sources {
+                started: clock::now().wall,
+                ingress,
+                interfaces: Box::new(move || interfaces.clone()),
+                filter: counted,
+                depths: depths.clone(),
+                rooms: rooms(ingress, &settings.lanes),
+                places: KeyPool::places(settings.key_threads) as u64,
+                tallies: Arc::clone(&tallies),
+                recorder: recorder.clone(),
+                warden: to_warden.clone(),
+                own: Own::open(),
+            };
+            metrics::serve(listener, metrics::Bounds::default(), move || sources.read())?;
+        }
+        tasks.spawn(feed_watchdog(notifier, vec![("judge", judging), ("warden", Arc::clone(&keeping))]));
         let ports = settings.ports.iter().map(port_status).collect();
-        let constants = Constants { started: at, ingress, interfaces, ports, lanes: settings.lanes };
+        let attached = interfaces.clone();
+        let constants = Constants { started: at, ingress, interfaces: attached, ports, lanes: settings.lanes };
         let (forbidden, missed) = (Arc::clone(&around.forbidden), Arc::clone(&around.missed));
-        let report = Report::new(constants, tallies, around, move || depths.waiting());
-        let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report))?;
+        let report = Report::new(constants, Arc::clone(&tallies), around, move || depths.waiting());
+        let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report, &keeping))?;
         let (errands, asked) = tokio::sync::mpsc::channel(ERRANDS);
         let desk = Desk { judge: to_judge.clone(), warden: to_warden.clone(), errands };
         let (roles, known_roles) = watch::channel(Roles::from(&settings.admin));
@@ -169,6 +202,7 @@ impl Works {
             recorder,
             configuration,
             roles,
+            tallies,
             pool,
             shares,
             judge,
@@ -176,8 +210,21 @@ impl Works {
             warden,
             to_warden,
             log,
+            ingress,
+            interfaces,
             _instance: instance,
         })
+    }
+
+    /// What the service manager shows: where knocks come in, and whose.
+    pub(super) fn in_a_line(&self, settings: &Settings) -> String {
+        let at: Vec<_> = self.interfaces.iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
+        let way = match self.ingress {
+            admin::Ingress::Xdp => format!("XDP on {}", at.join(", ")),
+            admin::Ingress::Socket => "plain sockets".to_owned(),
+        };
+        let ports: Vec<_> = settings.ports.iter().map(|port| format!("{} {}", port.port, port.wire.label())).collect();
+        format!("{way}; ports {}; {} users", ports.join(", "), settings.policy.users().count())
     }
 
     /// Ends everything, so that nothing is lost: what was let in is judged, and what was decided is done and written.
@@ -240,18 +287,32 @@ fn shares_of(lanes: &PerLane<LaneRule>) -> PerLane<u8> {
     PerLane::from_fn(|lane| lanes.of(lane).share)
 }
 
+/// Datagrams that can wait in each lane.
+fn rooms(ingress: admin::Ingress, lanes: &PerLane<LaneRule>) -> PerLane<u64> {
+    PerLane::from_fn(|lane| match ingress {
+        admin::Ingress::Xdp => u64::from(lanes.of(lane).ring_kib) * 1024 / Gauge::RECORD as u64,
+        admin::Ingress::Socket => Queues::ROOM as u64,
+    })
+}
+
 fn port_status(port: &KnockPort) -> admin::Port {
     admin::Port { port: port.port, wire: port.wire.label().to_owned() }
 }
 
 /// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is
 /// one: what finds none waits in its lane, and what finds no room there is dropped, and counted.
-async fn feed(mut lanes: Lanes, mut shares: watch::Receiver<PerLane<u8>>, pool: Arc<KeyPool>) -> Result<()> {
+async fn feed(
+    mut lanes: Lanes,
+    mut shares: watch::Receiver<PerLane<u8>>,
+    pool: Arc<KeyPool>,
+    tallies: Arc<Tallies>,
+) -> Result<()> {
     let mut precedence = Precedence::new(*shares.borrow_and_update());
     let mut places = Places::default();
     loop {
         let place = pool.one_of(&mut places).await;
         let candidate = lanes.next(&mut precedence).await.context("the lanes")?;
+        tallies.figures.handed();
         pool.submit(candidate, place);
         // An error would say that nobody changes them any more.
         if shares.has_changed().unwrap_or(false) {
