@@ -61,3 +61,17 @@ Examples:
 The file holds 64 hex digits, has mode 0600 and is never overwritten.
 
 Exit status: 0 made, 1 not made, 2 the command line is wrong.";
+
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  siglatch man --dir /usr/local/share/man/man1
+
+Exit status: 0 written, 1 not written, 2 the command line is wrong.";
+
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  siglatch completions bash >~/.local/share/bash-completion/completions/siglatch
+  siglatch completions zsh >/usr/local/share/zsh/site-functions/_siglatch
+  siglatch completions fish >~/.config/fish/completions/siglatch.fish
+
+Exit status: 0 printed, 1 not printed, 2 the command line is wrong.";

@@ -14,7 +14,7 @@ use crate::bind::{Bind, Family};
 use crate::gap::Gap;
 use crate::gateway_name::GatewayName;
 use crate::ttl::Ttl;
-use help::{HELP, IMPORT_HELP, KEYGEN_HELP, KNOCK_HELP, LIST_HELP, SEQUENCE_HELP};
+use help::{COMPLETIONS_HELP, HELP, IMPORT_HELP, KEYGEN_HELP, KNOCK_HELP, LIST_HELP, MAN_HELP, SEQUENCE_HELP};
 pub use request::{KeyFiles, KnockRequest, SequenceRequest, WireFiles};
 
 /// Knocks on gateways that run siglatch.
@@ -44,6 +44,12 @@ pub enum Command {
     /// Makes an HMAC key.
     #[command(after_help = KEYGEN_HELP)]
     Keygen(KeygenArgs),
+    /// Writes the manual pages: for packages.
+    #[command(hide = true, after_help = MAN_HELP)]
+    Man(ManArgs),
+    /// Prints what makes a shell complete this command line: for packages.
+    #[command(hide = true, after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
 }
 
 /// `siglatch knock`.
@@ -179,6 +185,21 @@ pub struct KeygenArgs {
     /// Prints one JSON object a line, failures too.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `siglatch man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Where to, one file a command.
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: PathBuf,
+}
+
+/// `siglatch completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
 }
 
 /// The whole command, as manual pages and completions need it.

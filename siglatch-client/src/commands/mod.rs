@@ -1,10 +1,12 @@
 //! Does what the command line says, and tells how it went. Never decides what bytes a knock has.
 
+mod completions;
 mod delivery;
 mod import;
 mod keygen;
 mod knock;
 mod list;
+mod man;
 mod sequence;
 
 use std::ffi::OsString;
@@ -55,12 +57,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let terminal = Terminal { json: args.json, quiet: false };
             Ok(told(terminal, keygen::run(args, terminal)))
         }
+        Command::Man(args) => Ok(told(LOUD, man::run(args))),
+        Command::Completions(args) => Ok(told(LOUD, completions::run(args))),
     });
     done.unwrap_or_else(|error| {
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
 }
+
+/// For commands without such options.
+const LOUD: Terminal = Terminal { json: false, quiet: false };
 
 fn terminal_for(sending: &SendArgs) -> Terminal {
     Terminal { json: sending.json, quiet: sending.quiet }

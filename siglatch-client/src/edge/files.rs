@@ -93,6 +93,11 @@ pub(crate) fn put_private(path: &Path, contents: &[u8], overwrite: Overwrite) ->
     put.and_then(|()| sync_folder_of(path))
 }
 
+/// Makes or replaces a file that everybody may read.
+pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), Failure> {
+    fs::write(path, contents).map_err(|source| failure("write", path, source))
+}
+
 /// Makes a folder that only its owner can enter, or closes the one there is.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).and_then(|()| close_folder(path)).map_err(|source| failure("make", path, source))

@@ -7,6 +7,7 @@
 )]
 
 mod knocking;
+mod manual;
 mod profiles;
 mod refusals;
 mod stage;
