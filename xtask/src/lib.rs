@@ -1,4 +1,5 @@
-//! Finds what can build the BPF program and builds it, for `cargo xtask` and for siglatch-user's build script alike.
+//! Finds what can build the BPF program and builds it, for `cargo xtask` and for siglatch-user's build script alike; makes
+//! packages, for `cargo xtask` and for the suite that installs them.
 //!
 //! It says what it found and what it chose. It never installs anything: that is `cargo xtask setup`.
 #![expect(
@@ -9,6 +10,7 @@
 
 pub mod bpf_linker;
 pub mod build_ebpf;
+pub mod package;
 pub mod programs;
 pub mod toolchain;
 

@@ -8,6 +8,7 @@
 )]
 
 mod lint;
+mod package_task;
 mod phases;
 mod progress;
 mod run_release;
@@ -54,6 +55,13 @@ enum Task {
     #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -- replay\n  \
                             cargo xtask test --unprivileged")]
     Test(test::Options),
+    /// Makes Debian packages, and a tarball of static programs.
+    ///
+    /// The packages siglatch, siglatch-ctl and siglatch-client. The same programs and the same SOURCE_DATE_EPOCH, which is
+    /// the time of the last commit unless it is set, give the same bytes.
+    #[command(after_help = "Examples:\n  cargo xtask package\n  cargo xtask package --only deb --out /tmp/debs\n  \
+                            cargo xtask package --profile dev --version-suffix +test")]
+    Package(package_task::Options),
     /// Shows the whole of siglatch at work between network namespaces. Needs root.
     #[command(after_help = "Example:\n  cargo xtask demo")]
     Demo {
@@ -88,6 +96,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
         Task::BuildEbpf => build_ebpf()?,
         Task::Lint => return lint::run(),
         Task::Test(options) => return test::run(options),
+        Task::Package(options) => package_task::run(options)?,
         Task::Demo { arguments } => run_release::run(Program::Demo, arguments)?,
         Task::Bench { arguments } => run_release::run(Program::Bench, arguments)?,
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use clap::Command;
+use clap::builder::Resettable;
 use clap_mangen::Man;
 use clap_mangen::roff::Roff;
 
@@ -27,13 +28,13 @@ fn write(command: &Command, folder: &Path) -> Result<(), Failure> {
 
 /// The page, with the examples as they are typed: line by line.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
-    let man = Man::new(command.clone().after_help("")).section("1").manual("siglatch");
+    let man = Man::new(command.clone().after_help(Resettable::Reset)).section("1").manual("siglatch");
     let mut page = Vec::new();
     man.render(&mut page)?;
     if let Some(examples) = command.get_after_help() {
         let mut roff = Roff::new();
         roff.control("SH", ["EXAMPLES"]).control("nf", []);
-        for line in examples.to_string().lines() {
+        for line in examples.to_string().trim_start_matches("Examples:\n").lines() {
             roff.text([clap_mangen::roff::roman(line)]);
         }
         roff.control("fi", []).to_writer(&mut page)?;

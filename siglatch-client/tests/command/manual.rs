@@ -11,7 +11,7 @@ fn every_command_has_a_manual_page_with_its_examples() {
     assert_eq!(out.code(), 0, "{out:?}");
     for command in ["import", "list", "knock", "sequence", "keygen"] {
         let page = fs::read_to_string(home.path(&format!("siglatch-{command}.1"))).unwrap();
-        assert!(page.contains(&format!("siglatch {command} ")), "{page}");
+        assert!(page.contains(&format!("\n.SH EXAMPLES\n.nf\n  siglatch {command}")), "{page}");
     }
     assert!(fs::metadata(home.path("siglatch.1")).is_ok() && fs::metadata(home.path("siglatch-man.1")).is_err());
     home.fails(&["man", "--dir", &home.path("missing")], &["cannot write", "missing"]);
