@@ -235,6 +235,22 @@ fn detaching_takes_filter_and_pins_away() -> Result<()> {
 }
 
 #[test]
+fn taken_down_it_leaves_nothing_in_the_kernel_and_what_was_closed_is_open() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.is_shut(client(true))?;
+    stage.daemon.kill()?;
+    let (code, said) = outcome(stage.gateway.command()?.arg("--take-down"))?;
+    ensure!(code == 0 && said.contains("detached from gate") && said.contains("firewall table"), "{code}: {said}");
+    ensure!(!stage.gateway.pins().exists());
+    ensure!(stage.street.gateway.shell("nft list tables")?.is_empty());
+    stage.opens(client(true))?;
+    let (code, said) = outcome(stage.gateway.command()?.arg("--take-down"))?;
+    ensure!(code == 0 && said.contains("nothing was attached"), "{code}: {said}");
+    stage.daemon = stage.gateway.start()?;
+    works(&stage)
+}
+
+#[test]
 fn interrupted_it_ends_at_once_and_leaves_the_filter() -> Result<()> {
     let Stage { daemon, gateway: _gateway, street, .. } = Stage::new()?;
     daemon.signal(Signal::INT)?;

@@ -12,7 +12,7 @@ use siglatch_user::ctl::{
     load::{is_coloured, load},
 };
 use siglatch_user::daemon::{self, Ended, Orders};
-use siglatch_user::edge::{self, action::Starter, itself};
+use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself};
 use tracing_subscriber::EnvFilter;
 
 /// Opens a closed host to the people it knows, and shows everyone else nothing.
@@ -36,7 +36,7 @@ struct Options {
     #[arg(long, value_name = "WHICH")]
     diagnostics: Option<Told>,
     /// Judge knocks and tell what would be done, and do nothing: close and open no service, start no program, ban nobody
-    #[arg(long, conflicts_with_all = ["check", "detach"])]
+    #[arg(long, conflicts_with_all = ["check", "detach", "take_down"])]
     dry_run: bool,
     /// Only say what is wrong with the configuration
     #[arg(long)]
@@ -44,6 +44,9 @@ struct Options {
     /// Only detach the XDP program and remove its pins: the host is then without a filter
     #[arg(long, conflicts_with = "check")]
     detach: bool,
+    /// Only take away what daemons leave in the kernel, the firewall table as well: what was protected is open then
+    #[arg(long, conflicts_with_all = ["check", "detach"])]
+    take_down: bool,
     /// What to log: error, warn, info, debug or trace, or a filter such as siglatch_user::daemon=debug
     #[arg(long, default_value = "info", env = "SIGLATCH_LOG", value_name = "LEVEL")]
     log: String,
@@ -75,6 +78,7 @@ const HELP: &str = "Examples:
   siglatch-user --ingress socket
   siglatch-user --dry-run --log debug
   siglatch-user --detach
+  siglatch-user --take-down
 
 Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
 
@@ -100,6 +104,9 @@ fn run(options: &Options, given: Given) -> Result<Ended, Failure> {
     let loaded = load(&options.config, &given)?;
     if options.detach {
         return detach(&loaded.settings).map(|()| Ended::Stopped).map_err(Failure::Failed);
+    }
+    if options.take_down {
+        return take_down(&loaded.settings).map(|()| Ended::Stopped).map_err(Failure::Failed);
     }
     loaded.tell_warnings();
     let mut settings = loaded.settings;
@@ -149,6 +156,15 @@ fn detach(settings: &Settings) -> anyhow::Result<()> {
     }
     for interface in interfaces {
         println!("detached from {interface}");
+    }
+    Ok(())
+}
+
+/// The table comes last: as long as it stands, knock ports without a filter betray nothing.
+fn take_down(settings: &Settings) -> anyhow::Result<()> {
+    detach(settings)?;
+    if Firewall::take_away(&settings.firewall)? {
+        println!("took the firewall table away");
     }
     Ok(())
 }

@@ -266,3 +266,16 @@ fn a_check_changes_nothing() {
         assert!(matches!(error, FirewallError::Kernel { .. }), "{error}");
     });
 }
+
+#[test]
+fn taking_it_away_leaves_other_tables_and_nothing_of_its_own() {
+    in_namespace(|| {
+        nft("add table inet others");
+        assert!(!Firewall::take_away(&own()).unwrap());
+        let (mut firewall, _) = Firewall::open(&own(), &[62201], now()).unwrap();
+        firewall.write(&[grant("192.0.2.7", "tcp/22", 60)], now()).unwrap();
+        assert!(Firewall::take_away(&own()).unwrap());
+        assert_eq!(nft("list tables"), "table inet others\n");
+        assert!(!Firewall::take_away(&own()).unwrap());
+    });
+}

@@ -84,6 +84,15 @@ impl Kernel {
         }
     }
 
+    /// Does what [`super::Firewall::take_away`] says.
+    pub(super) fn take_away(&mut self) -> Result<bool, FirewallError> {
+        let House::Own { nft, skeleton, written: _ } = &self.house else { return Ok(false) };
+        if ground(&mut self.netlink, &self.target)? == Ground::Bare {
+            return Ok(false);
+        }
+        nft.apply(&skeleton.removal(), &self.target).map(|()| true)
+    }
+
     /// Does what [`super::Firewall::write`] says.
     pub(super) fn write(&mut self, grants: &[Grant], now: Boot) -> Result<(), FirewallError> {
         self.held.sweep(now);

@@ -80,6 +80,15 @@ impl Firewall {
         Kernel::of(settings, knock_ports)?.map_or(Ok(()), |mut kernel| kernel.check())
     }
 
+    /// Takes our own table away, with what it closes and who is let in; says whether it was there. Of the operator's table
+    /// nothing is touched: grants in its sets end by themselves.
+    ///
+    /// # Errors
+    /// What `nft` or the kernel answered.
+    pub fn take_away(settings: &Settings) -> Result<bool, FirewallError> {
+        Kernel::of(settings, &[])?.map_or(Ok(false), |mut kernel| kernel.take_away())
+    }
+
     /// Lets each grant end no earlier than `ttl` from now. One that the kernel holds for longer stays as it is; a
     /// `ttl` below a millisecond opens nothing.
     ///

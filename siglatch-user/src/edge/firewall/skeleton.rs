@@ -141,6 +141,13 @@ impl Skeleton {
         batch.to_nftables()
     }
 
+    /// The commands that leave nothing of it.
+    pub(super) fn removal(&self) -> Nftables<'_> {
+        let mut batch = Batch::new();
+        batch.delete(NfListObject::Table(self.table()));
+        batch.to_nftables()
+    }
+
     /// Rules first, then maps, which may name chains, then what nothing refers to any more.
     fn clear<'a>(&'a self, ground: &'a Ground, batch: &mut Batch<'a>) {
         match ground {
