@@ -5,6 +5,7 @@ mod audit;
 mod ban;
 mod bans;
 pub mod check;
+mod completions;
 mod config_file;
 mod debug;
 mod edit;
@@ -13,6 +14,7 @@ mod gate_key;
 mod init;
 mod keygen;
 pub mod load;
+mod man;
 mod overlay;
 mod reach;
 mod route;
@@ -25,7 +27,7 @@ mod user;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use load::{Failure, Loaded, load};
 
@@ -53,6 +55,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Debug(debug::Command),
+    Man(man::Manual),
+    Completions(completions::Completions),
 }
 
 /// Does what the arguments say, the program's name first. Prints what it did, or why not.
@@ -73,6 +77,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Unban(unban) => unban.run(),
         Command::Audit(audit) => return audit.run(),
         Command::Debug(debug) => debug.run(),
+        Command::Man(manual) => manual.run(Cli::command()),
+        Command::Completions(completions) => completions.run(Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
