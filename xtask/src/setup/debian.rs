@@ -40,7 +40,10 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    const TEST: [Tool; 2] = [
+    const TEST: [Tool; 5] = [
+        Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] },
+        Tool { program: "lintian", packages: &["lintian"] },
+        Tool { program: "systemd-nspawn", packages: &["systemd-container"] },
         Tool { program: "fail2ban-regex", packages: &["fail2ban"] },
         Tool { program: "journalctl", packages: &["systemd"] },
     ];
