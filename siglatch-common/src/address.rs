@@ -46,6 +46,12 @@ impl Address {
         self.halves().is_v4()
     }
 
+    /// Whether the whole internet may know it: it is neither private, shared, link-local nor reserved (RFC 6890).
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        !self.is_impossible_source() && !NOT_GLOBAL.iter().any(|network| network.contains(*self))
+    }
+
     /// See [`Halves::is_impossible_source`].
     #[must_use]
     pub const fn is_impossible_source(&self) -> bool {
@@ -245,6 +251,23 @@ impl From<Ipv4Addr> for Address {
         Self::v4(ip.octets())
     }
 }
+
+/// RFC 6890 and its registries, as far as hosts have such addresses: RFC 1918, RFC 6598, RFC 3927, RFC 2544, and those for
+/// examples; RFC 4193, RFC 4291.
+const NOT_GLOBAL: [Network; 12] = [
+    Network { address: Address::v4([10, 0, 0, 0]), bits: 96 + 8 },
+    Network { address: Address::v4([100, 64, 0, 0]), bits: 96 + 10 },
+    Network { address: Address::v4([169, 254, 0, 0]), bits: 96 + 16 },
+    Network { address: Address::v4([172, 16, 0, 0]), bits: 96 + 12 },
+    Network { address: Address::v4([192, 0, 2, 0]), bits: 96 + 24 },
+    Network { address: Address::v4([192, 168, 0, 0]), bits: 96 + 16 },
+    Network { address: Address::v4([198, 18, 0, 0]), bits: 96 + 15 },
+    Network { address: Address::v4([198, 51, 100, 0]), bits: 96 + 24 },
+    Network { address: Address::v4([203, 0, 113, 0]), bits: 96 + 24 },
+    Network { address: Address::v6([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), bits: 32 },
+    Network { address: Address::v6([0xfc, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), bits: 7 },
+    Network { address: Address::v6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), bits: 10 },
+];
 
 /// RFC 4291, section 2.5.5.2: where IPv4 addresses are in IPv6.
 const V4_MAPPED: Network = Network { address: Address::v4([0; 4]), bits: 96 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use siglatch_common::address::Address;
 use siglatch_common::wire::v1::UserId;
 
-use super::finding::Findings;
+use super::finding::{Code, Findings};
 use super::section::Section;
 use super::settings::{AuditRule, DebugRule, WhenFailing};
 use super::{schema, value};
@@ -15,8 +15,14 @@ use super::{schema, value};
 pub(super) fn audit(root: &Section<'_>, folder: &Path, findings: &mut Findings) -> AuditRule {
     let section = root.table("audit", &schema::AUDIT, findings);
     let default = AuditRule::default();
+    let enabled = section.flag("enabled", findings).unwrap_or(default.enabled);
+    if !enabled {
+        let message = "nobody writes down who was let in, and what was done for them";
+        let help = "take `enabled` out; `size` and `keep` bound what the log takes of the disk";
+        findings.report(Code::NoAudit, section.value_place("enabled"), message, help);
+    }
     AuditRule {
-        enabled: section.flag("enabled", findings).unwrap_or(default.enabled),
+        enabled,
         file: section.parsed("file", value::path, findings).map_or(default.file, |file| folder.join(file.value)),
         size: section.size("size", LEAST_SIZE..=MOST_SIZE, findings).map_or(default.size, |size| size.value),
         age: section.duration("age", MINUTE..=TEN_YEARS, findings).map_or(default.age, |age| age.value),

@@ -140,6 +140,10 @@ codes! {
     NeverHolds, "never-holds", Error;
     /// The same twice in one list.
     DuplicateEntry, "duplicate-entry", Warning;
+    /// A network that lies in another one of its list.
+    ShadowedNetwork, "shadowed-network", Warning;
+    /// A user or an action whose time is over.
+    Expired, "expired", Warning;
 
     /// No knock port.
     NoPort, "no-port", Error;
@@ -147,7 +151,7 @@ codes! {
     DuplicatePort, "duplicate-port", Error;
     /// More knock ports than the kernel's table holds.
     TooManyPorts, "too-many-ports", Error;
-    /// A knock port that everyone on the path can read along.
+    /// A knock port on a public address, where everyone on the path can read along.
     ClearWire, "clear-wire", Warning;
     /// A stamped port, and no key to tell a stamp by.
     NoGateKey, "no-gate-key", Error;
@@ -173,6 +177,12 @@ codes! {
 
     /// No limit on what one source may send.
     NoRate, "no-rate", Warning;
+    /// No limit on what all strangers together may send to the private key.
+    NoBudget, "no-budget", Warning;
+    /// Copies of datagrams that are not told from their originals.
+    NoCopies, "no-copies", Warning;
+    /// Nobody is banned, whatever they send.
+    NoBans, "no-bans", Warning;
     /// A number of places that is no power of two.
     NotPowerOfTwo, "not-power-of-two", Error;
     /// Lanes that are to be sure of more than all key operations.
@@ -186,6 +196,11 @@ codes! {
     /// Bans for everything that a source sends, and nobody is exempt from them.
     HostScope, "host-scope", Warning;
 
+    /// Nobody writes down who did what.
+    NoAudit, "no-audit", Warning;
+
+    /// A file or a folder that others may write, and so decide who is let in.
+    WeakMode, "weak-mode", Warning;
     /// A key file that is not there.
     KeyFileMissing, "key-file-missing", Error;
     /// A key file that could not be read.
@@ -196,6 +211,10 @@ codes! {
     KeyFileOwner, "key-file-owner", Error;
     /// A file that holds no such key.
     KeyFileMalformed, "key-file-malformed", Error;
+    /// Key files that the daemon's own user could not read again.
+    KeyFileClosed, "key-file-closed", Warning;
+    /// A server key that is too short to keep anything secret.
+    ShortServerKey, "short-server-key", Error;
     /// Two users with one key.
     SharedKey, "shared-key", Error;
 
@@ -216,6 +235,12 @@ codes! {
     UnusableAction, "unusable-action", Error;
     /// A usual time that is longer than the longest.
     TtlOverMax, "ttl-over-max", Error;
+    /// A grant that stays open for longer than anybody remembers it.
+    LongGrant, "long-grant", Warning;
+    /// A user and an action that are never in one network.
+    NoCommonNetwork, "no-common-network", Warning;
+    /// A service that is closed, and that no action opens.
+    NeverOpened, "never-opened", Warning;
     /// A grant of something that is open anyway.
     UnprotectedService, "unprotected-service", Warning;
     /// A grant that the operator's sets have no place for.

@@ -1,10 +1,12 @@
 //! The parts of the configuration that are about this host: name, ingress, ports, keys, state. Never about people.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use siglatch_common::address::Address;
 use siglatch_common::layout::PortTable;
 use siglatch_common::wire::Wire;
 
@@ -69,14 +71,6 @@ pub(super) fn ports(root: &Section<'_>, findings: &mut Findings) -> Vec<Located<
         let wires = Wire::ALL.map(|wire| (wire.label(), wire));
         let wire = section.choice("wire", &wires, findings).unwrap_or(Wire::Sealed);
         let Some(port) = section.number::<u16>("port", 1..=65_535, findings) else { continue };
-        if let (Wire::Clear, Some(span)) = (wire, section.place("wire")) {
-            findings.report(
-                Code::ClearWire,
-                span,
-                format!("knocks on port {} can be read by everyone on the path", port.value),
-                "write wire = \"sealed\", unless this port is reached through a VPN only",
-            );
-        }
         if let Some(first) = taken.insert(port.value, port.span) {
             let message = format!("port {} is a knock port already", port.value);
             let help = "give each [[port]] its own number: one port takes one wire";
@@ -89,6 +83,40 @@ pub(super) fn ports(root: &Section<'_>, findings: &mut Findings) -> Vec<Located<
         findings.report(Code::TooManyPorts, extra.span, message, format!("keep at most {}", PortTable::CAPACITY));
     }
     ports
+}
+
+/// Reports clear ports where everybody can read along: on public addresses, or if nobody knows on which.
+pub(super) fn clear_ports(
+    root: &Section<'_>,
+    ports: &[Located<KnockPort>],
+    ingress: &Ingress,
+    given: &Given,
+    findings: &mut Findings,
+) {
+    let Some(place) = public_place(root, ingress, given) else { return };
+    for port in ports.iter().filter(|port| port.value.wire == Wire::Clear) {
+        let message = format!("knocks on port {} can be read by everyone on the path{place}", port.value.port);
+        let help = "write wire = \"sealed\", unless this port is reached through a VPN only";
+        findings.report(Code::ClearWire, port.span, message, help);
+    }
+}
+
+/// Where knocks come in over the internet, in words behind a message; nothing: nowhere.
+fn public_place(root: &Section<'_>, ingress: &Ingress, given: &Given) -> Option<String> {
+    let mut quiet = Findings::default();
+    let gateway = root.table("gateway", &schema::GATEWAY, &mut quiet);
+    let host = gateway.text("host", &mut quiet).and_then(|host| host.value.parse::<IpAddr>().ok());
+    if let Some(host) = host.map(Address::from).filter(Address::is_global) {
+        return Some(format!(" to {host}"));
+    }
+    let Some(addresses) = &given.addresses else { return Some(String::new()) };
+    let is_watched = |name: &String| match ingress {
+        // Those of the command line are not known here.
+        Ingress::Xdp(xdp) => given.interfaces || xdp.interfaces.contains(name),
+        Ingress::Socket => true,
+    };
+    let public = addresses.iter().find(|(name, address)| is_watched(name) && address.is_global());
+    public.map(|(name, address)| format!(" to {address} ({name})"))
 }
 
 /// The private key, and how many threads use it.

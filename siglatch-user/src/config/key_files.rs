@@ -1,11 +1,12 @@
 //! What must be true of a file that holds a key. Never opens one itself: the caller brings them, and time zones, too.
 
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 
 use siglatch_common::seal::{GateKey, HmacKey, KeyFlaw};
 use zeroize::Zeroizing;
 
-use super::finding::{Code, Findings};
+use super::finding::{Code, Findings, Span};
 use super::section::Located;
 use crate::keys::{ServerKey, ServerKeyFlaw};
 
@@ -16,6 +17,12 @@ pub trait KeyFiles {
     /// # Errors
     /// [`Unreadable`] says why there is nothing to judge.
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable>;
+
+    /// What the system says of the file or folder at `path`.
+    ///
+    /// # Errors
+    /// [`Unreadable`] says why there is nothing to judge.
+    fn facts(&self, path: &Path) -> Result<Facts, Unreadable>;
 
     /// The rules of the time zone with that name, as RFC 9636 writes them. The name is a path of plain words: none of
     /// them empty, or with dots.
@@ -45,6 +52,13 @@ pub struct Account {
 pub struct KeyFile {
     /// Wiped when dropped.
     pub contents: Zeroizing<Vec<u8>>,
+    /// What the system says of it.
+    pub facts: Facts,
+}
+
+/// Whose a file or a folder is, and what they may do with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Facts {
     /// The permission bits, as `chmod` takes them.
     pub mode: u32,
     /// Whose it is.
@@ -92,9 +106,13 @@ pub enum Unreadable {
 pub(super) struct Cabinet<'a> {
     /// Relative paths count from it.
     pub(super) folder: &'a Path,
-    pub(super) files: &'a dyn KeyFiles,
+    files: &'a dyn KeyFiles,
     /// The user who the daemon becomes.
-    pub(super) reader: Option<(&'a str, Account)>,
+    reader: Option<(&'a str, Account)>,
+    /// How many the daemon's user may not read, and where the first is named.
+    closed: Cell<(usize, Option<Span>)>,
+    /// Where key files were read from.
+    folders: RefCell<Vec<PathBuf>>,
 }
 
 /// The server's key in the file named there, if it is sound; a finding for each reason why it is not.
@@ -119,7 +137,15 @@ pub(super) fn server_key(path: Located<&str>, cabinet: &Cabinet<'_>, findings: &
         true => format!("{} is empty", at.display()),
         false => format!("{}: {flaw}", at.display()),
     };
-    findings.report(Code::KeyFileMalformed, path.span, message, how);
+    let code = match flaw {
+        ServerKeyFlaw::Size { bits: ..SERVER_KEY_BITS } => Code::ShortServerKey,
+        ServerKeyFlaw::Size { .. }
+        | ServerKeyFlaw::Form
+        | ServerKeyFlaw::Pkcs1
+        | ServerKeyFlaw::Encrypted
+        | ServerKeyFlaw::Unsound => Code::KeyFileMalformed,
+    };
+    findings.report(code, path.span, message, how);
     None
 }
 
@@ -184,22 +210,67 @@ fn open(path: Located<&str>, at: &Path, how: &str, cabinet: &Cabinet<'_>, findin
             return None;
         }
     };
-    if file.mode & OTHERS != 0 && !cabinet.is_for_daemon(&file) {
-        let message = format!("{shown} is open to others (mode {:04o})", file.mode & 0o7777);
+    let facts = file.facts;
+    cabinet.note_folder(at);
+    cabinet.note_closed(facts, path.span);
+    if facts.mode & OTHERS != 0 && !cabinet.is_for_daemon(facts) {
+        let message = format!("{shown} is open to others (mode {:04o})", facts.mode & 0o7777);
         findings.report(Code::KeyFileExposed, path.span, message, cabinet.how_to_close(at));
     }
-    if let Owner::Stranger { uid } = file.owner {
+    if let Owner::Stranger { uid } = facts.owner {
         let message = format!("{shown} belongs to user {uid}, who could read and replace it");
         findings.report(Code::KeyFileOwner, path.span, message, format!("chown root {shown}"));
     }
     Some(file)
 }
 
-impl Cabinet<'_> {
+impl<'a> Cabinet<'a> {
+    pub(super) const fn new(folder: &'a Path, files: &'a dyn KeyFiles, reader: Option<(&'a str, Account)>) -> Self {
+        Self { folder, files, reader, closed: Cell::new((0, None)), folders: RefCell::new(Vec::new()) }
+    }
+
     /// Whether those who may read the file besides root are the daemon's own group, and they may do nothing else with it.
-    fn is_for_daemon(&self, file: &KeyFile) -> bool {
-        let is_readers = self.reader.is_some_and(|(_, account)| account.gid == file.group);
-        is_readers && file.owner == Owner::Root && file.mode & OTHERS == GROUP_READS
+    fn is_for_daemon(&self, facts: Facts) -> bool {
+        let is_readers = self.reader.is_some_and(|(_, account)| account.gid == facts.group);
+        is_readers && facts.owner == Owner::Root && facts.mode & OTHERS == GROUP_READS
+    }
+
+    /// The folders where key files are, and that of the configuration.
+    pub(super) fn into_folders(self) -> Vec<PathBuf> {
+        let mut folders = self.folders.into_inner();
+        folders.push(self.folder.to_owned());
+        folders.sort_unstable();
+        folders.dedup();
+        folders
+    }
+
+    fn note_folder(&self, at: &Path) {
+        let Some(folder) = at.parent() else { return };
+        let mut folders = self.folders.borrow_mut();
+        // Most key files are in one folder; comparing texts is much faster than comparing paths.
+        if folders.last().is_none_or(|last| last.as_os_str() != folder.as_os_str()) {
+            folders.push(folder.to_owned());
+        }
+    }
+
+    /// Counts a file of root's that the daemon, once it is somebody else, could not read again.
+    fn note_closed(&self, facts: Facts, span: Span) {
+        let Some((_, account)) = self.reader else { return };
+        let is_open = facts.group == account.gid && facts.mode & GROUP_READS != 0;
+        if facts.owner == Owner::Root && !is_open {
+            let (number, first) = self.closed.get();
+            self.closed.set((number + 1, first.or(Some(span))));
+        }
+    }
+
+    /// Reports them, all at once: they are made in one way.
+    pub(super) fn tell_closed(&self, findings: &mut Findings) {
+        if let (Some((name, _)), (number @ 1.., first)) = (self.reader, self.closed.get()) {
+            let which = if number == 1 { "this key file".to_owned() } else { format!("{number} key files") };
+            let message = format!("the daemon becomes {name}, who may not read {which}: no reload would succeed");
+            let help = format!("for each of them: chgrp \"$(id -gn {name})\" FILE; chmod 640 FILE");
+            findings.report(Code::KeyFileClosed, first, message, help);
+        }
     }
 
     fn how_to_close(&self, at: &Path) -> String {
@@ -210,6 +281,9 @@ impl Cabinet<'_> {
         }
     }
 }
+
+/// Anything shorter can be broken.
+const SERVER_KEY_BITS: usize = 2048;
 
 /// Every permission of group and world.
 const OTHERS: u32 = 0o077;

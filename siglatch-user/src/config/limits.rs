@@ -8,9 +8,10 @@ use siglatch_common::address::Network;
 use siglatch_common::lane::{Lane, PerLane};
 
 use super::finding::{Code, Findings};
+use super::key_files::KeyFiles;
 use super::section::{Located, Section};
 use super::settings::{BanRule, KnownRule, LaneRule, Limits, Scope};
-use super::{schema, value};
+use super::{modes, schema, terms, value};
 
 /// How much of what strangers send gets through.
 pub(super) fn limits(root: &Section<'_>, findings: &mut Findings) -> Limits {
@@ -25,11 +26,17 @@ pub(super) fn limits(root: &Section<'_>, findings: &mut Findings) -> Limits {
         );
     }
     let burst = section.number("burst", 1..=MOST_A_SECOND, findings);
+    let copies = places("copies", 0, &section, findings);
+    if copies == Some(0) {
+        let message = "copies of a datagram that somebody recorded each cost a use of the private key";
+        let help = format!("write copies = {}, which costs 8 bytes each", Limits::DEFAULT.copies);
+        findings.report(Code::NoCopies, section.value_place("copies"), message, help);
+    }
     Limits {
         rate: rate.map_or(Limits::DEFAULT.rate, |rate| rate.value),
         burst: burst.map_or(Limits::DEFAULT.burst, |burst| burst.value),
         sources: places("sources", 1, &section, findings).unwrap_or(Limits::DEFAULT.sources),
-        copies: places("copies", 0, &section, findings).unwrap_or(Limits::DEFAULT.copies),
+        copies: copies.unwrap_or(Limits::DEFAULT.copies),
     }
 }
 
@@ -42,6 +49,11 @@ pub(super) fn lanes(root: &Section<'_>, key_threads: usize, findings: &mut Findi
         let section = section.table(lane.label(), schema::lane(lane), findings);
         let rule = rules.of_mut(lane);
         if let Some(budget) = section.number("budget", 0..=MOST_A_SECOND, findings) {
+            if lane == Lane::Unknown && budget.value == 0 {
+                let message = "without a budget, a flood from forged addresses can keep the private key busy";
+                let help = format!("write budget = {}, or take it out", rule.budget);
+                findings.report(Code::NoBudget, budget.span, message, help);
+            }
             rule.budget = budget.value;
         }
         if let Some(share) = section.number("share", 0..=100, findings) {
@@ -93,6 +105,7 @@ pub(super) fn allow(root: &Section<'_>, findings: &mut Findings) -> Vec<Network>
         let message = format!("{} is everybody: bans and limits are for nobody then", network.value);
         findings.report(Code::EverybodyAllowed, network.span, message, "name your own networks only, or take it out");
     }
+    terms::shadowed(&networks, findings);
     if let Some(extra) = networks.get(ALLOWED_MAX) {
         let message = format!("{} networks are too many", networks.len());
         findings.report(Code::OutOfRange, extra.span, message, format!("keep at most {ALLOWED_MAX}"));
@@ -124,6 +137,11 @@ pub(super) fn ban(root: &Section<'_>, limits: &Limits, allow: &[Network], findin
         let help = "write rate = 10 in [limits], or flood = 0 here";
         findings.report(Code::FloodWithoutRate, flood.span, message, help);
     }
+    if let (Some(strikes), Some(0)) = (strikes.filter(|strikes| strikes.value == 0), flood.map(|flood| flood.value)) {
+        let message = "the daemon bans nobody, whatever they send";
+        let help = "write strikes = 5 or flood = 1000";
+        findings.report(Code::NoBans, strikes.span, message, help);
+    }
     let scope = section.choice("scope", &SCOPE, findings).unwrap_or_default();
     if let (Scope::Host, [], Some(span)) = (scope, allow, section.place("scope")) {
         findings.report(
@@ -147,10 +165,19 @@ pub(super) fn ban(root: &Section<'_>, limits: &Limits, allow: &[Network], findin
 }
 
 /// Files of banned networks.
-pub(super) fn blacklist(root: &Section<'_>, folder: &Path, findings: &mut Findings) -> Vec<PathBuf> {
+pub(super) fn blacklist(
+    root: &Section<'_>,
+    folder: &Path,
+    files: &dyn KeyFiles,
+    findings: &mut Findings,
+) -> Vec<PathBuf> {
     let section = root.table("blacklist", &schema::BLACKLIST, findings);
-    let files = section.parsed_list("files", value::path, findings).unwrap_or_default();
-    files.into_iter().map(|file| folder.join(file.value)).collect()
+    let lists = section.parsed_list("files", value::path, findings).unwrap_or_default();
+    let lists: Vec<_> = lists.into_iter().map(|list| list.with(folder.join(list.value))).collect();
+    for list in &lists {
+        modes::blacklist(&list.value, list.span, files, findings);
+    }
+    lists.into_iter().map(|list| list.value).collect()
 }
 
 /// How long the bans of one source last, one after the other; nothing if it does not say.

@@ -13,6 +13,7 @@ mod host;
 mod hours;
 mod key_files;
 mod limits;
+mod modes;
 mod nearest;
 mod paths;
 mod people;
@@ -32,11 +33,13 @@ mod tests;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use siglatch_common::address::Address;
+use siglatch_common::units::Wall;
 use toml::de::DeTable;
 
 pub use changes::{Changed, Changes, How, holding_back};
 pub use finding::{Code, Finding, Note, Severity, Span};
-pub use key_files::{Account, KeyFile, KeyFiles, Owner, Unreadable};
+pub use key_files::{Account, Facts, KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};
 pub use settings::{
     AdminRule, Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule,
@@ -49,12 +52,16 @@ use key_files::Cabinet;
 use section::Section;
 
 /// What is settled before the configuration is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Given {
     /// Processors of this machine: the private key is used by as many threads, unless the text says otherwise.
     pub cores: NonZeroUsize,
     /// Whether the command line names the interfaces.
     pub interfaces: bool,
+    /// The addresses of this machine, each with its interface's name; nothing: they are not known.
+    pub addresses: Option<Vec<(String, Address)>>,
+    /// The time; nothing: it does not matter.
+    pub now: Option<Wall>,
 }
 
 /// A configuration that the daemon can start with.
@@ -66,12 +73,12 @@ pub struct Sound {
     pub warnings: Vec<Finding>,
 }
 
-/// Reads a configuration. Relative paths in it count from `folder`.
+/// Reads a configuration that stands in `file`. Relative paths in it count from that one's folder.
 ///
 /// # Errors
 /// Every finding, errors and warnings, in the order of the text. A text that is no TOML is judged no further: what its
 /// author meant would be guesswork.
-pub fn read(text: &str, folder: &Path, given: &Given, files: &dyn KeyFiles) -> Result<Sound, Vec<Finding>> {
+pub fn read(text: &str, file: &Path, given: &Given, files: &dyn KeyFiles) -> Result<Sound, Vec<Finding>> {
     let mut findings = Findings::default();
     let (tree, flaws) = DeTable::parse_recoverable(text);
     for flaw in &flaws {
@@ -81,7 +88,7 @@ pub fn read(text: &str, folder: &Path, given: &Given, files: &dyn KeyFiles) -> R
     if !flaws.is_empty() {
         return Err(findings.into_sorted());
     }
-    let settings = settings_of(tree.get_ref(), folder, given, files, &mut findings);
+    let settings = settings_of(tree.get_ref(), file, given, files, &mut findings);
     let findings = findings.into_sorted();
     match settings {
         Some(settings) if findings.iter().all(|finding| finding.severity() == Severity::Warning) => {
@@ -94,17 +101,19 @@ pub fn read(text: &str, folder: &Path, given: &Given, files: &dyn KeyFiles) -> R
 /// The settings; nothing only if a finding says why.
 fn settings_of(
     tree: &DeTable<'_>,
-    folder: &Path,
+    file: &Path,
     given: &Given,
     files: &dyn KeyFiles,
     findings: &mut Findings,
 ) -> Option<Settings> {
+    let folder = file.parent().unwrap_or(Path::new(""));
     let root = Section::root(&schema::ROOT, tree, findings);
     let daemon = running::daemon(&root, files, findings);
-    let cabinet = Cabinet { folder, files, reader: daemon.user };
+    let cabinet = Cabinet::new(folder, files, daemon.user);
     let (gateway, zone) = host::gateway(&root, files, findings);
     let ingress = host::ingress(&root, folder, given, findings);
     let ports = host::ports(&root, findings);
+    host::clear_ports(&root, &ports, &ingress, given, findings);
     let gate_keys = gate_keys::read(&root, &ports, &cabinet, findings);
     let (server_key, key_threads) = host::keys(&root, given, &cabinet, findings);
     let max_skew = host::max_skew(&root, findings);
@@ -114,17 +123,21 @@ fn settings_of(
     let known = limits::known(&root, findings);
     let allow = limits::allow(&root, findings);
     let ban = limits::ban(&root, &limits, &allow, findings);
-    let blacklist = limits::blacklist(&root, folder, findings);
+    let blacklist = limits::blacklist(&root, folder, files, findings);
     let admin = running::admin(&root, folder, files, findings);
     let metrics = running::metrics(&root, folder, findings);
     running::sockets(&root, &admin, metrics.as_ref(), findings);
     let (firewall, protected) = firewall::read(&root, findings);
     let people = people::read(&root, &cabinet, findings);
+    cabinet.tell_closed(findings);
+    modes::configuration(file, &cabinet.into_folders(), files, findings);
     let audit = audit::audit(&root, folder, findings);
     let at_once = deeds::at_once(&root, findings);
     let deeds = deeds::read(&root, &zone, findings);
     let paths = paths::read(&root, findings);
 
+    relations::periods(&people, &deeds, given.now, findings);
+    relations::networks(&people, &deeds, findings);
     relations::people(&people, &deeds, root.place("user"), findings);
     relations::actions(&deeds, &people, findings);
     relations::programs(&deeds, at_once, findings);

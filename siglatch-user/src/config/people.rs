@@ -22,8 +22,8 @@ pub(super) struct Person<'t> {
     pub(super) groups: Vec<&'t str>,
     /// Whether the user's knocks are told in full for a time.
     pub(super) debug: bool,
-    networks: Vec<Network>,
-    period: Period,
+    pub(super) networks: Vec<Network>,
+    pub(super) period: Period,
     uses: Option<NonZeroU32>,
 }
 

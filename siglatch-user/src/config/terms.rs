@@ -13,7 +13,32 @@ use crate::policy::Period;
 /// The networks that somebody or something is bound to; none: anywhere.
 pub(super) fn networks(section: &Section<'_>, findings: &mut Findings) -> Vec<Network> {
     let networks = section.parsed_list("networks", value::network, findings).unwrap_or_default();
+    shadowed(&networks, findings);
     networks.into_iter().map(|network| network.value).collect()
+}
+
+/// Reports networks that add nothing to a list, because they lie in another one of it.
+pub(super) fn shadowed(networks: &[Located<Network>], findings: &mut Findings) {
+    let mut sorted: Vec<_> = networks.iter().collect();
+    // Networks lie in each other or apart: right before those in it comes the one that they are in.
+    sorted.sort_by_key(|network| (network.value.address(), network.value.bits()));
+    let mut widest: Option<&Located<Network>> = None;
+    for network in sorted {
+        match widest {
+            Some(wide) if holds(wide.value, network.value) => {
+                let message = format!("{} lies in {}: it adds nothing", network.value, wide.value);
+                let help = "take it out; or, if it alone is meant, take out the wider one";
+                let note = (wide.span, "the wider one");
+                findings.report_with(Code::ShadowedNetwork, network.span, message, help, note);
+            }
+            Some(_) | None => widest = Some(network),
+        }
+    }
+}
+
+/// Whether every address of `inner` is one of `outer`.
+pub(super) fn holds(outer: Network, inner: Network) -> bool {
+    outer.bits() <= inner.bits() && outer.contains(inner.address())
 }
 
 /// From when until when it holds.

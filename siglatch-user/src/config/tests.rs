@@ -85,7 +85,7 @@ fn without_users_that_is_the_only_finding() {
     let (before, after) = SOUND.split_once("[user.alice]").unwrap();
     let (_, after) = after.split_once("[action.ssh]").unwrap();
     let (ssh, _) = after.split_once("[action.one]").unwrap();
-    let text = format!("{before}[action.ssh]{ssh}");
+    let text = format!("{before}[action.ssh]{ssh}").replace(", \"udp/500\"", "");
     assert_eq!(codes(&text), [Code::NoUsers]);
 }
 
@@ -94,6 +94,18 @@ fn a_user_without_an_action_is_idle() {
     let text = SOUND.replace("users = \"all\"", "users = [\"alice\"]").replace("[\"alice\", \"bob\"]", "[\"alice\"]");
     assert_eq!(codes(&text), [Code::IdleUser]);
     assert_eq!(codes(&text.replace("key = \"bob.key\"", "key = \"bob.key\"\nenabled = false")), []);
+}
+
+#[test]
+fn a_user_who_is_never_where_an_action_may_be_asked_for_is_told_of() {
+    let text = SOUND
+        .replace("key = \"bob.key\"", "key = \"bob.key\"\nnetworks = [\"10.0.0.0/8\"]")
+        .replace("users = \"all\"", "users = [\"alice\", \"bob\"]\nnetworks = [\"192.0.2.0/24\"]");
+    assert_eq!(codes(&text), []);
+    let text = text.replace("[\"alice\", \"bob\"]\ngrant", "[\"alice\"]\ngrant");
+    let found = findings(&text);
+    let pairs: Vec<_> = found.iter().map(|finding| (finding.code, offending(&text, finding))).collect();
+    assert_eq!(pairs, [(Code::NoCommonNetwork, "bob".to_owned())]);
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn all_findings_come_at_once_and_in_the_order_of_the_text() {
 fn interfaces_from_the_command_line_are_enough() {
     let text = SOUND.replace("interfaces = [\"eth0\"]", "");
     let given = Given { interfaces: true, ..GIVEN };
-    assert_eq!(read(&text, FOLDER.as_ref(), &given, &*FILES).expect("sound").warnings, []);
+    assert_eq!(read(&text, FILE.as_ref(), &given, &*FILES).expect("sound").warnings, []);
 }
 
 #[test]
@@ -256,7 +268,7 @@ proptest! {
 /// Reads and renders; keeps the promise that an error has a finding. Without key files: parsing an RSA key each time
 /// would take most of the time.
 fn look_at(text: &str) {
-    if let Err(findings) = read(text, FOLDER.as_ref(), &GIVEN, &Table(HashMap::new())) {
+    if let Err(findings) = read(text, FILE.as_ref(), &GIVEN, &Table(HashMap::new())) {
         assert!(findings.iter().any(|finding| finding.severity() == Severity::Error), "{text}");
         let report = Report::new("test", text, findings);
         assert!(!report.render(Style::Plain).is_empty() && !report.lines().is_empty());
@@ -264,7 +276,7 @@ fn look_at(text: &str) {
 }
 
 fn read_text(text: &str) -> Result<Sound, Vec<Finding>> {
-    read(text, FOLDER.as_ref(), &GIVEN, &*FILES)
+    read(text, FILE.as_ref(), &GIVEN, &*FILES)
 }
 
 fn findings(text: &str) -> Vec<Finding> {
@@ -290,4 +302,12 @@ const ANNOTATED: &str = include_str!("../../../config/siglatch.toml");
 
 const FOLDER: &str = "/etc/siglatch";
 
-const GIVEN: Given = Given { cores: NonZeroUsize::new(3).unwrap(), interfaces: false };
+const FILE: &str = "/etc/siglatch/siglatch.toml";
+
+const GIVEN: Given = Given {
+    cores: NonZeroUsize::new(3).unwrap(),
+    interfaces: false,
+    addresses: None,
+    // 2026-11-22T00:00:00Z.
+    now: Some(Wall::from_secs(1_795_305_600)),
+};

@@ -10,6 +10,7 @@ use std::thread::available_parallelism;
 use crate::causes::with_causes;
 use crate::config::{self, Given, KeyFiles, Report, Settings, Sound, Style};
 use crate::edge::files::{self, Disk, FileError};
+use crate::edge::{addresses, clock};
 
 /// A configuration that the daemon can start with.
 #[derive(Debug)]
@@ -50,9 +51,8 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
 
 /// Judges a text as if it stood in that file.
 pub(super) fn judge(file: &Path, text: String, given: &Given, keys: &dyn KeyFiles) -> Result<Loaded, Failure> {
-    let folder = file.parent().unwrap_or(Path::new(""));
     let report = |findings| Report::new(file.display().to_string(), text.as_str(), findings);
-    match config::read(&text, folder, given, keys) {
+    match config::read(&text, file, given, keys) {
         Ok(Sound { settings, warnings }) => Ok(Loaded { settings, report: report(warnings) }),
         Err(findings) => Err(Failure::Unsound(report(findings))),
     }
@@ -62,7 +62,12 @@ impl Given {
     /// What this machine gives; `interfaces` says whether the command line names some.
     #[must_use]
     pub fn by_machine(interfaces: bool) -> Self {
-        Self { cores: available_parallelism().unwrap_or(NonZeroUsize::MIN), interfaces }
+        Self {
+            cores: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            interfaces,
+            addresses: addresses::of_this_machine(),
+            now: Some(clock::now().wall),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::{Account, KeyFile, KeyFiles, Owner, Unreadable};
+use crate::config::{Account, Facts, KeyFile, KeyFiles, Owner, Unreadable};
 use crate::edge::files::Disk;
 
 /// Files that are not there yet, and all that are.
@@ -26,10 +26,14 @@ impl KeyFiles for Overlay<'_> {
         match self.files.iter().find(|(place, _)| path == place) {
             Some((_, contents)) => {
                 let contents = Zeroizing::new(contents.to_vec());
-                Ok(KeyFile { contents, mode: 0o600, owner: Owner::Us, group: 0 })
+                Ok(KeyFile { contents, facts: Facts { mode: 0o600, owner: Owner::Us, group: 0 } })
             }
             None => Disk.read(path),
         }
+    }
+
+    fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
+        Disk.facts(path)
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {

@@ -13,7 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::action::account;
-use crate::config::{Account, KeyFile, KeyFiles, Owner, Unreadable};
+use crate::config::{Account, Facts, KeyFile, KeyFiles, Owner, Unreadable};
 
 /// Key files on this machine's disks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,13 +47,11 @@ impl KeyFiles for Disk {
         if contents.len() > KEY_MAX {
             return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 });
         }
-        let us = rustix::process::geteuid().as_raw();
-        let owner = match metadata.uid() {
-            uid if uid == us => Owner::Us,
-            0 => Owner::Root,
-            uid => Owner::Stranger { uid },
-        };
-        Ok(KeyFile { contents, mode: metadata.mode() & 0o7777, owner, group: metadata.gid() })
+        Ok(KeyFile { contents, facts: facts(&metadata) })
+    }
+
+    fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
+        Ok(facts(&fs::metadata(path)?))
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
@@ -71,6 +69,15 @@ impl KeyFiles for Disk {
     fn group(&self, name: &str) -> Option<u32> {
         account::number(name).or_else(|| account::group_named(name))
     }
+}
+
+fn facts(metadata: &fs::Metadata) -> Facts {
+    let owner = match metadata.uid() {
+        0 => Owner::Root,
+        uid if uid == rustix::process::geteuid().as_raw() => Owner::Us,
+        uid => Owner::Stranger { uid },
+    };
+    Facts { mode: metadata.mode() & 0o7777, owner, group: metadata.gid() }
 }
 
 /// The file of a time zone in that folder.
@@ -298,7 +305,10 @@ mod tests {
         let path = folder.path().join("key");
         create(&path, 0o604, b"key").unwrap();
         let file = Disk.read(&path).unwrap();
-        assert_eq!((&**file.contents, file.mode, file.owner), (&b"key"[..], 0o604, Owner::Us));
+        assert_eq!((&**file.contents, file.facts.mode), (&b"key"[..], 0o604));
+        assert!(matches!(file.facts.owner, Owner::Us | Owner::Root), "{:?}", file.facts);
+        assert_eq!(Disk.facts(&path), Ok(file.facts));
+        assert_eq!(Disk.facts(&folder.path().join("none")), Err(Unreadable::Missing));
         assert_eq!(Disk.read(&folder.path().join("none")).unwrap_err(), Unreadable::Missing);
         assert_eq!(Disk.read(folder.path()).unwrap_err(), Unreadable::NotAFile);
     }
@@ -311,7 +321,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         create(&path, 0o640, b"key").unwrap();
-        assert_eq!(Disk.read(&path).unwrap().group, fs::metadata(&path).unwrap().gid());
+        assert_eq!(Disk.read(&path).unwrap().facts.group, fs::metadata(&path).unwrap().gid());
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::{Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
-use rsa::pkcs8::SecretDocument;
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{DecodePrivateKey as _, SecretDocument};
+use rsa::traits::PublicKeyParts as _;
 use siglatch_common::seal::ServerPublicKey;
 use siglatch_common::wire::v1::{PACKET_LEN, SEALED_LEN};
 use thiserror::Error;
@@ -60,7 +62,7 @@ impl ServerKey {
             "ENCRYPTED PRIVATE KEY" => return Err(ServerKeyFlaw::Encrypted),
             _ => return Err(ServerKeyFlaw::Form),
         }
-        let key = PrivateDecryptingKey::from_pkcs8(der.as_bytes()).map_err(|_| ServerKeyFlaw::Unsound)?;
+        let key = PrivateDecryptingKey::from_pkcs8(der.as_bytes()).map_err(|_| flaw_of(der.as_bytes()))?;
         if key.key_size_bits() != 2048 {
             return Err(ServerKeyFlaw::Size { bits: key.key_size_bits() });
         }
@@ -84,6 +86,14 @@ impl ServerKey {
             self.opening.decrypt(sealed, &mut block).ok().and_then(|plain| <[u8; PACKET_LEN]>::try_from(&*plain).ok());
         block.zeroize();
         packet
+    }
+}
+
+/// Why the library takes no such key: it says of short ones only that it does not.
+fn flaw_of(der: &[u8]) -> ServerKeyFlaw {
+    match RsaPrivateKey::from_pkcs8_der(der) {
+        Ok(key) if key.n().bits() != 2048 => ServerKeyFlaw::Size { bits: key.n().bits() },
+        Ok(_) | Err(_) => ServerKeyFlaw::Unsound,
     }
 }
 

@@ -39,16 +39,9 @@ impl Hours {
             return false;
         };
         let here = self.zone.to_datetime(moment);
-        let today = u8::try_from(here.weekday().to_monday_zero_offset()).unwrap_or(0);
-        let yesterday = (today + 6) % 7;
-        let minute = u16::try_from(i32::from(here.hour()) * 60 + i32::from(here.minute())).unwrap_or(0);
-        self.spans.iter().any(|span| {
-            if span.from < span.to {
-                span.days.has(today) && (span.from..span.to).contains(&minute)
-            } else {
-                span.days.has(today) && minute >= span.from || span.days.has(yesterday) && minute < span.to
-            }
-        })
+        let today = usize::try_from(here.weekday().to_monday_zero_offset()).unwrap_or(0);
+        let minute = usize::try_from(i32::from(here.hour()) * 60 + i32::from(here.minute())).unwrap_or(0);
+        self.spans.iter().any(|span| span.holds_minute(today * DAY + minute))
     }
 }
 
@@ -62,6 +55,22 @@ impl Weekdays {
         self.0 & (1 << day) != 0
     }
 }
+
+impl Span {
+    /// Whether a minute of the week, counted from Monday 00:00 on the clock of its zone, is in it.
+    #[must_use]
+    pub fn holds_minute(&self, minute: usize) -> bool {
+        let (day, minute) = ((minute / DAY % 7) as u8, (minute % DAY) as u16);
+        if self.from < self.to {
+            self.days.has(day) && (self.from..self.to).contains(&minute)
+        } else {
+            self.days.has(day) && minute >= self.from || self.days.has((day + 6) % 7) && minute < self.to
+        }
+    }
+}
+
+/// Minutes in a day.
+const DAY: usize = 1440;
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

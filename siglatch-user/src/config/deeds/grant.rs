@@ -65,6 +65,12 @@ fn times(section: &Section<'_>, findings: &mut Findings) -> (Duration, Duration)
             None => findings.report(Code::TtlOverMax, max_ttl.span, message, help),
         }
     }
+    let long = [max_ttl, ttl].into_iter().flatten().find(|time| time.value > LONG);
+    if let Some(long) = long.filter(|_| usual <= longest) {
+        let message = format!("a port that stays open for {} is hardly closed", value::duration_text(long.value));
+        let help = "write the time that one visit takes, such as \"8h\": open connections outlive it anyway";
+        findings.report(Code::LongGrant, long.span, message, help);
+    }
     (usual, longest)
 }
 
@@ -91,6 +97,9 @@ pub(super) const SOURCES: [(&str, SourceRule); 3] =
     [("packet", SourceRule::Packet), ("match", SourceRule::Match), ("claimed", SourceRule::Claimed)];
 
 const DEFAULT_TTL: Duration = Duration::from_secs(600);
+
+/// Who opened it has forgotten it by then.
+const LONG: Duration = Duration::from_secs(7 * 86_400);
 
 const SECOND: Duration = Duration::from_secs(1);
 

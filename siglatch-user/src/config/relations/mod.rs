@@ -2,7 +2,9 @@
 
 mod actions;
 mod crowd;
+mod networks;
 mod people;
+mod periods;
 mod programs;
 mod sequences;
 mod services;
@@ -12,7 +14,9 @@ use std::hash::Hash;
 
 pub(super) use actions::actions;
 pub(super) use crowd::Crowd;
+pub(super) use networks::networks;
 pub(super) use people::people;
+pub(super) use periods::periods;
 pub(super) use programs::programs;
 pub(super) use sequences::sequences;
 pub(super) use services::services;

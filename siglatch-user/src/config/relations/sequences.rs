@@ -2,8 +2,9 @@
 //! Never judges what the last one does.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::{Crowd, did_you_mean};
+use super::{Crowd, did_you_mean, networks};
 use crate::config::deeds::{Deed, Work};
 use crate::config::finding::{Code, Findings, Span};
 use crate::config::paths::Path;
@@ -44,9 +45,8 @@ pub(in crate::config) fn sequences(
         let known: Option<Vec<&Deed<'_>>> = steps.value.iter().map(|step| by_name.get(step.value).copied()).collect();
         let Some(known) = known.filter(|known| known.len() >= 2) else { continue };
         effects(&steps.value, &known, findings);
-        if !people.is_empty() && can_be_walked(&known, people) == Some(false) {
-            let message = format!("nobody may use every step of the sequence {}", path.name.value);
-            let help = "let the `users` and `groups` of its actions have somebody in common";
+        if let Some((why, help)) = obstacle(&known, path.within, people).filter(|_| !people.is_empty()) {
+            let message = format!("{why} the sequence {}", path.name.value);
             findings.report(Code::UnusableSequence, path.span(), message, help);
         }
     }
@@ -97,8 +97,59 @@ fn effects(steps: &[Located<&str>], actions: &[&Deed<'_>], findings: &mut Findin
     }
 }
 
-/// Whether an enabled user may use all of the actions; nothing if that cannot be told.
-fn can_be_walked(actions: &[&Deed<'_>], people: &[Person<'_>]) -> Option<bool> {
+/// Why no enabled user can go through all of the actions, in words behind the sequence's name; nothing if somebody can,
+/// or if that cannot be told.
+fn obstacle(actions: &[&Deed<'_>], within: Duration, people: &[Person<'_>]) -> Option<(&'static str, &'static str)> {
     let crowds = actions.iter().map(|action| action.askers.as_ref().map(Crowd::of)).collect::<Option<Vec<_>>>()?;
-    Some(people.iter().any(|person| person.enabled && crowds.iter().all(|crowd| crowd.has(person))))
+    let is_for_admins = actions.iter().any(|action| matches!(action.work, Some(Work::Builtin(_))));
+    let may = |person: &&Person<'_>| {
+        person.enabled && (person.admin || !is_for_admins) && crowds.iter().all(|crowd| crowd.has(person))
+    };
+    let mut walkers = people.iter().filter(may).peekable();
+    if walkers.peek().is_none() {
+        let help = match is_for_admins {
+            true => "let the `users` and `groups` of its actions have an admin in common",
+            false => "let the `users` and `groups` of its actions have somebody in common",
+        };
+        return Some(("nobody may use every step of", help));
+    }
+    // All knocks come from one address.
+    let place = actions.iter().try_fold(Vec::new(), |place, action| networks::common(&place, &action.networks));
+    if place.is_none_or(|place| !walkers.any(|person| networks::common(&place, &person.networks).is_some())) {
+        let help = "let the `networks` of its actions and of a user have an address in common";
+        return Some(("there is no place from where every step may be asked for of", help));
+    }
+    let help = "let the `hours`, `not_before` and `not_after` of its actions allow one step after the other";
+    (!is_in_time(actions, within)).then_some(("there is no time at which every step may be asked for of", help))
 }
+
+/// Whether each step may be asked for at some time after the one before, soon enough.
+fn is_in_time(actions: &[&Deed<'_>], within: Duration) -> bool {
+    let begins = actions.iter().filter_map(|action| action.period.not_before);
+    let ends = actions.iter().filter_map(|action| action.period.not_after);
+    if let (Some(begin), Some(end)) = (begins.max(), ends.min())
+        && begin.as_secs() >= end.as_secs().saturating_add(within.as_secs())
+    {
+        return false;
+    }
+    let hours: Vec<_> = actions.iter().filter_map(|action| action.hours.as_ref()).collect();
+    let minutes = usize::try_from(within.as_secs().div_ceil(60)).unwrap_or(WEEK) + CLOCK_CHANGE;
+    let mut reached = vec![true; WEEK];
+    for hours in hours {
+        let mut next = vec![false; WEEK];
+        // How many minutes ago the step before was possible; the week is gone through twice, as it has no first minute.
+        let mut ago = usize::MAX;
+        for minute in (0..WEEK).chain(0..WEEK) {
+            ago = if reached[minute] { 0 } else { ago.saturating_add(1) };
+            next[minute] = ago <= minutes && hours.spans.iter().any(|span| span.holds_minute(minute));
+        }
+        reached = next;
+    }
+    reached.contains(&true)
+}
+
+/// Minutes in a week.
+const WEEK: usize = 7 * 24 * 60;
+
+/// What a clock may jump by, in minutes, when summer time begins.
+const CLOCK_CHANGE: usize = 60;

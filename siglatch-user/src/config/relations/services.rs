@@ -26,6 +26,7 @@ pub(in crate::config) fn services(
     match protected {
         Protected::Services { here, behind } => {
             knock_ports(ports, here, findings);
+            never_opened(here, behind, actions, findings);
             let here: HashSet<Service> = here.iter().map(|service| service.value).collect();
             let behind: HashSet<Door> = behind.iter().map(|door| door.value).collect();
             for (_, grant) in grants {
@@ -49,6 +50,34 @@ fn knock_ports(ports: &[Located<KnockPort>], protected: &[Located<Service>], fin
             let help = "take it out of `protect`: knock ports never answer anyway; or knock on another port";
             findings.report_with(Code::ProtectedKnockPort, service.span, message, help, (port.span, "the knock port"));
         }
+    }
+}
+
+/// Reports what nobody can open: a way to lock oneself out.
+fn never_opened(here: &[Located<Service>], behind: &[Located<Door>], actions: &[Deed<'_>], findings: &mut Findings) {
+    let mut opened = (HashSet::new(), HashSet::new());
+    for action in actions {
+        match &action.work {
+            // What was not understood may open anything.
+            None => return,
+            Some(Work::Grant(grant)) if grant.services.is_empty() => return,
+            Some(Work::Grant(grant)) if grant.to.is_empty() => {
+                opened.0.extend(grant.services.iter().map(|service| service.value));
+            }
+            Some(Work::Grant(grant)) => opened.1.extend(grant.services.iter().flat_map(|service| {
+                grant.to.iter().map(|host| Door { destination: host.value, service: service.value })
+            })),
+            Some(Work::Step | Work::Revoke(_) | Work::Exec(_) | Work::Builtin(_)) => {}
+        }
+    }
+    let closed_here = here.iter().filter(|service| !opened.0.contains(&service.value));
+    let closed_behind = behind.iter().filter(|door| !opened.1.contains(&door.value));
+    let closed = closed_here.map(|service| (service.span, service.value.to_string()));
+    for (span, what) in closed.chain(closed_behind.map(|door| (door.span, door.value.to_string()))) {
+        let message = format!("{what} is closed, and no action opens it");
+        let help =
+            "grant it in an action; if it is to be closed for good, your own firewall rules are the place for that";
+        findings.report(Code::NeverOpened, span, message, help);
     }
 }
 

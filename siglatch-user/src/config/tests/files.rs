@@ -1,21 +1,30 @@
 //! The files that the tests' texts name: keys, and a time zone.
 
 use super::*;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
+use rsa::pkcs8::DecodePrivateKey as _;
 
 /// Key files by path; made once, as an RSA key takes its time.
 pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
-    let private = |bits| rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap();
+    // In a debug build much faster than the other library, which alone makes keys that are too short.
+    let private = |size| {
+        let key: Pkcs8V1Der<'static> = PrivateDecryptingKey::generate(size).unwrap().as_der().unwrap();
+        rsa::RsaPrivateKey::from_pkcs8_der(key.as_ref()).unwrap()
+    };
     let pem = |key: &rsa::RsaPrivateKey| key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes().to_vec();
-    let server = private(2048);
+    let server = private(KeySize::Rsa2048);
     let public = server.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let short = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 1024).unwrap();
     let mut table = HashMap::new();
     let mut put = |name: &str, mode, owner, contents: &[u8]| {
         table.insert(Path::new(FOLDER).join(name), (mode, owner, contents.to_vec()));
     };
     put("server.key", 0o600, Owner::Root, &pem(&server));
-    put("other.key", 0o600, Owner::Root, &pem(&private(2048)));
+    put("other.key", 0o600, Owner::Root, &pem(&private(KeySize::Rsa2048)));
     put("server.pub.pem", 0o600, Owner::Root, public.as_bytes());
-    put("short.key", 0o600, Owner::Root, &pem(&private(1024)));
+    put("short.key", 0o600, Owner::Root, &pem(&short));
+    put("long.key", 0o600, Owner::Root, &pem(&private(KeySize::Rsa3072)));
     put("alice.key", 0o600, Owner::Us, &[1; 32]);
     put("alice.hex", 0o600, Owner::Us, "01".repeat(32).as_bytes());
     put("bob.key", 0o600, Owner::Us, &[2; 32]);
@@ -35,11 +44,15 @@ pub(super) static FILES: LazyLock<Table> = LazyLock::new(|| {
     put("world.key", 0o604, Owner::Us, &[5; 32]);
     put("group.key", 0o640, Owner::Us, &[6; 32]);
     put("daemon.key", 0o640, Owner::Root, &[8; 32]);
+    put("server/daemon.key", 0o640, Owner::Root, &pem(&server));
     put("writable/daemon.key", 0o660, Owner::Root, &[8; 32]);
     put("ours/daemon.key", 0o640, Owner::Us, &[8; 32]);
     put("read-only.key", 0o400, Owner::Us, &[7; 32]);
     put("zero.key", 0o600, Owner::Us, &[0; 32]);
     put("empty.key", 0o600, Owner::Us, &[]);
+    for folder in ["shared", "sticky", "carol"] {
+        table.insert(Path::new("/srv").join(folder).join("a.key"), (0o600, Owner::Us, vec![9; 32]));
+    }
     Table(table)
 });
 
@@ -52,7 +65,23 @@ impl KeyFiles for Table {
         }
         let (mode, owner, contents) = self.0.get(path).ok_or(Unreadable::Missing)?;
         let group = if path.ends_with("daemon.key") { 107 } else { 0 };
-        Ok(KeyFile { contents: Zeroizing::new(contents.clone()), mode: *mode, owner: *owner, group })
+        let facts = Facts { mode: *mode, owner: *owner, group };
+        Ok(KeyFile { contents: Zeroizing::new(contents.clone()), facts })
+    }
+
+    fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
+        let facts = |mode, owner| Ok(Facts { mode, owner, group: 1001 });
+        match path.to_str() {
+            Some("/etc/siglatch/siglatch.toml" | "/etc/siglatch/banned.txt") => facts(0o644, Owner::Root),
+            Some("/etc/siglatch" | "/etc/siglatch/keys") => facts(0o755, Owner::Root),
+            Some("/etc/siglatch/by-all.txt") => facts(0o646, Owner::Root),
+            Some("/etc/siglatch/by-group.txt") => facts(0o664, Owner::Root),
+            Some("/etc/siglatch/by-carol.txt") => facts(0o644, Owner::Stranger { uid: 1000 }),
+            Some("/srv/shared") => facts(0o777, Owner::Root),
+            Some("/srv/sticky") => facts(0o1777, Owner::Root),
+            Some("/srv/carol") => facts(0o1755, Owner::Stranger { uid: 1000 }),
+            _ => Err(Unreadable::Missing),
+        }
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {

@@ -177,7 +177,7 @@ fn records_are_kept_by_the_defaults_of_the_manual_and_otherwise_as_is_said() {
         when_failing: WhenFailing::Refuse,
     };
     assert_eq!(settings.audit, audit);
-    let source = siglatch_common::address::Address::v4([10, 0, 0, 5]);
+    let source = Address::v4([10, 0, 0, 5]);
     let debug = DebugRule { users: vec![UserId(2)], sources: vec![source], span: Duration::from_secs(240) };
     assert_eq!(settings.debug, debug);
     assert_eq!(settings.programs_at_once, 5);

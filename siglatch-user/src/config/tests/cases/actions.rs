@@ -88,6 +88,34 @@ pub(super) const CASES: &[Case] = &[
         &[(Code::MisplacedKey, "uses"), (Code::MisplacedKey, "dry_run")],
     ),
     ("kind = \"step\"", "kind = \"step\"\nhours = [\"daily 08:00-18:00\"]\nnetworks = [\"::1\"]", &[]),
+    // Time and place.
+    ("[user.bob]\n", "[user.bob]\nnot_after = 2026-11-21T23:59:59Z\n", &[(Code::Expired, "bob")]),
+    ("[user.bob]\n", "[user.bob]\nnot_after = 2026-11-22T00:00:01Z\n", &[]),
+    ("[user.bob]\n", "[user.bob]\nenabled = false\nnot_after = 2020-01-01T00:00:00Z\n", &[]),
+    ("users = \"all\"", "users = \"all\"\nnot_after = 2026-11-22T00:00:00Z", &[(Code::Expired, "ssh")]),
+    (
+        "[user.bob]\n",
+        "[user.bob]\nnetworks = [\"10.0.0.0/8\", \"10.2.0.0/16\"]\n",
+        &[(Code::ShadowedNetwork, "\"10.2.0.0/16\"")],
+    ),
+    (
+        "id = 2\nkey = \"bob.key\"\n[action.ssh]\nid = 1\nusers = \"all\"",
+        "id = 2\nkey = \"bob.key\"\nnetworks = [\"10.0.0.0/8\"]\n[action.ssh]\nid = 1\nusers = [\"bob\"]\nnetworks = [\"192.0.2.0/24\", \"::/0\"]",
+        &[(Code::NoCommonNetwork, "ssh")],
+    ),
+    (
+        "id = 2\nkey = \"bob.key\"\n[action.ssh]\nid = 1\nusers = \"all\"",
+        "id = 2\nkey = \"bob.key\"\nnetworks = [\"10.0.0.0/8\"]\n[action.ssh]\nid = 1\nusers = [\"bob\"]\nnetworks = [\"10.9.0.0/16\"]",
+        &[],
+    ),
+    (
+        "id = 2\nkey = \"bob.key\"\n[action.ssh]\nid = 1\nusers = \"all\"",
+        "id = 2\nkey = \"bob.key\"\nnetworks = [\"10.0.0.0/8\"]\n[action.ssh]\nid = 1\nusers = \"all\"\nnetworks = [\"192.0.2.0/24\"]",
+        &[],
+    ),
+    ("grant = [\"tcp/22\"]", "grant = [\"tcp/22\"]\nttl = \"7d\"", &[]),
+    ("grant = [\"tcp/22\"]", "grant = [\"tcp/22\"]\nttl = \"8d\"", &[(Code::LongGrant, "\"8d\"")]),
+    ("grant = [\"tcp/22\"]", "grant = [\"tcp/22\"]\nttl = \"1h\"\nmax_ttl = \"30d\"", &[(Code::LongGrant, "\"30d\"")]),
     // Actions and sequences.
     ("id = 3", "id = 2", &[(Code::DuplicateActionId, "2")]),
     ("[\"one\", \"two\"]", "[\"one\"]", &[(Code::ShortSequence, "[\"one\"]")]),
@@ -101,5 +129,40 @@ pub(super) const CASES: &[Case] = &[
     ("[\"one\", \"two\"]", "[\"ssh\", \"two\"]", &[(Code::OrphanStep, "one"), (Code::EffectBeforeEnd, "\"ssh\"")]),
     ("[\"one\", \"two\"]", "[\"two\", \"one\"]", &[(Code::EffectBeforeEnd, "\"two\""), (Code::NoEffect, "\"one\"")]),
     ("users = [\"alice\", \"bob\"]", "users = [\"bob\"]", &[(Code::UnusableSequence, "db")]),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nnetworks = [\"10.0.0.0/8\"]\n[action.two]\nnetworks = [\"192.0.2.0/24\"]",
+        &[(Code::UnusableSequence, "db")],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nnetworks = [\"10.0.0.0/8\"]\n[action.two]\nnetworks = [\"10.1.2.3\"]",
+        &[],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nhours = [\"mon 08:00-09:00\"]\n[action.two]\nhours = [\"mon 11:00-12:00\", \"sun 22:00-08:00\"]",
+        &[(Code::UnusableSequence, "db")],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nhours = [\"mon 08:00-09:00\"]\n[action.two]\nhours = [\"mon 09:00-10:00\"]",
+        &[],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nhours = [\"sun 23:00-24:00\"]\n[action.two]\nhours = [\"mon 00:00-01:00\"]",
+        &[],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nnot_before = 2030-01-02T00:00:00Z\n[action.two]\nnot_after = 2030-01-01T00:00:00Z",
+        &[(Code::UnusableSequence, "db")],
+    ),
+    (
+        "kind = \"step\"\n[action.two]",
+        "kind = \"step\"\nnot_before = 2029-12-31T00:00:00Z\n[action.two]\nnot_after = 2030-01-01T00:00:00Z",
+        &[],
+    ),
     ("[sequence.db]\nsteps = [\"one\", \"two\"]", "", &[(Code::OrphanStep, "one")]),
 ];
