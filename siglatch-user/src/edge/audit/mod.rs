@@ -50,6 +50,12 @@ pub struct Origin {
     pub state_dir: PathBuf,
 }
 
+/// A log that is open, and takes what happens; what it takes is written once its threads are begun.
+pub struct Opened {
+    queue: Arc<Queue>,
+    writer: Option<Writer>,
+}
+
 /// The audit log of a daemon: one writer, and as many recorders as there are threads.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -65,31 +71,34 @@ pub struct Recorder {
 }
 
 impl AuditLog {
-    /// Opens the log, cuts away what a kill has left half written, records the start, and writes from then on.
+    /// Opens the log, and writes from then on: see [`AuditLog::open`].
+    ///
+    /// # Errors
+    /// [`AuditError`] if the operator must do something: a folder that cannot be made, a path that is no file.
+    pub fn begin(rule: &AuditRule, origin: Origin) -> Result<(Recorder, Self), AuditError> {
+        let (recorder, opened) = Self::open(rule, origin)?;
+        Ok((recorder, opened.begin()?))
+    }
+
+    /// Opens the log, cuts away what a kill has left half written, and records the start; begins no thread.
     ///
     /// A log that is switched off still tells the plain log and the journal. A disk that is full, or read-only, keeps no
     /// daemon from starting: it is tried again.
     ///
     /// # Errors
     /// [`AuditError`] if the operator must do something: a folder that cannot be made, a path that is no file.
-    pub fn begin(rule: &AuditRule, origin: Origin) -> Result<(Recorder, Self), AuditError> {
+    pub fn open(rule: &AuditRule, origin: Origin) -> Result<(Recorder, Opened), AuditError> {
         let queue = Arc::new(Queue::new(rule.enabled));
-        Teller::begin(&queue).map_err(AuditError::Thread)?;
-        let (ends, over) = channel();
-        let Origin { version, run, dry_run, .. } = origin.clone();
+        let Origin { version, run, dry_run, state_dir } = origin;
         let mut start = Start { version, pid: std::process::id(), dry_run, ..Start::default() };
+        let mut writer = None;
         if rule.enabled {
-            let (writer, found) = Writer::open(rule, &origin.state_dir, run, Arc::clone(&queue))?;
-            start.found = found;
-            let write = move || {
-                writer.run();
-                drop(ends);
-            };
-            thread::Builder::new().name("audit".into()).spawn(write).map_err(AuditError::Thread)?;
+            let (opened, found) = Writer::open(rule, &state_dir, run, Arc::clone(&queue))?;
+            (writer, start.found) = (Some(opened), found);
         }
         let recorder = Recorder { queue: Arc::clone(&queue) };
         recorder.record(Event::Start(start));
-        Ok((recorder, Self { queue, over }))
+        Ok((recorder, Opened { queue, writer }))
     }
 
     /// Records that the daemon stops, and writes what is still to be written, unless the disk takes longer than some
@@ -104,6 +113,26 @@ impl AuditLog {
             }
         }
         self.queue.wait_for_lines(PATIENCE);
+    }
+}
+
+impl Opened {
+    /// Begins the threads that write and tell.
+    ///
+    /// # Errors
+    /// [`AuditError::Thread`] if there can be none.
+    pub fn begin(self) -> Result<AuditLog, AuditError> {
+        let Self { queue, writer } = self;
+        Teller::begin(&queue).map_err(AuditError::Thread)?;
+        let (ends, over) = channel();
+        if let Some(writer) = writer {
+            let write = move || {
+                writer.run();
+                drop(ends);
+            };
+            thread::Builder::new().name("audit".into()).spawn(write).map_err(AuditError::Thread)?;
+        }
+        Ok(AuditLog { queue, over })
     }
 }
 

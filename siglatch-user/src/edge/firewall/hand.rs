@@ -30,7 +30,7 @@ use crate::edge::privilege::{
 pub(super) struct Hand(Mutex<UnixStream>);
 
 /// Begins the process that runs `nft` for this one, from now on and to its end; `executable` is `/proc/self/exe` for the
-/// daemon. It becomes `user`, or the default one, as the daemon does. Comes before any thread is begun.
+/// daemon. It becomes `user`, as the daemon does. Comes before any thread is begun.
 ///
 /// # Errors
 /// If it does not come up: then its own words are on standard error.

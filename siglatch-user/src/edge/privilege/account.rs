@@ -2,7 +2,7 @@
 
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{DEFAULT_USER, PrivilegeError};
+use super::PrivilegeError;
 use crate::edge::action::Account;
 
 /// A user of this machine, with its own group and no other.
@@ -14,15 +14,12 @@ pub(in crate::edge) struct Identity {
 }
 
 impl Identity {
-    /// The one that is wanted; if none is, the default one, if there is such a user.
+    /// The one that is wanted, if one is.
     pub(in crate::edge) fn find(wanted: Option<&str>) -> Result<Option<Self>, PrivilegeError> {
-        let found = Account::named(wanted.unwrap_or(DEFAULT_USER));
-        match (found, wanted) {
-            (None, Some(name)) => Err(PrivilegeError::NoUser { name: name.to_owned() }),
-            (None, None) => Ok(None),
-            (Some(Account { uid, gid, .. }), wanted) => {
-                Ok(Some(Self { name: wanted.unwrap_or(DEFAULT_USER).to_owned(), uid, gid }))
-            }
+        let Some(name) = wanted else { return Ok(None) };
+        match Account::named(name) {
+            None => Err(PrivilegeError::NoUser { name: name.to_owned() }),
+            Some(Account { uid, gid, .. }) => Ok(Some(Self { name: name.to_owned(), uid, gid })),
         }
     }
 }

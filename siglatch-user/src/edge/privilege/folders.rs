@@ -1,6 +1,7 @@
 //! The folders that the daemon writes to: made, and given to its user. Never follows a link, and never gives away a folder
 //! that others use.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,24 +33,31 @@ enum Purpose {
     /// Any file.
     Whole,
     /// Only what is called like this, and goes on differently.
-    Beside(std::ffi::OsString),
+    Beside(Vec<OsString>),
     /// Pins, on bpffs: the user need not get there by its path.
     Pins,
 }
 
 impl Folder {
     /// A folder that was configured as the daemon's own.
-    pub(super) const fn whole(path: PathBuf, mode: u32) -> Self {
-        Self { path, mode, purpose: Purpose::Whole }
+    #[must_use]
+    pub const fn whole(path: PathBuf) -> Self {
+        Self { path, mode: 0o700, purpose: Purpose::Whole }
     }
 
-    /// A folder in which a file of the daemon's is.
-    pub(super) fn beside(path: PathBuf, mode: u32, file: &Path) -> Self {
-        Self { path, mode, purpose: Purpose::Beside(file.file_name().unwrap_or_default().to_owned()) }
+    /// Adds the folder of a file of the daemon's, unless it is among them.
+    pub(super) fn add(folders: &mut Vec<Self>, file: &Path, mode: u32) {
+        let (path, name) = (super::folder_of(file), file.file_name().unwrap_or_default().to_owned());
+        match folders.iter_mut().find(|folder| folder.path == path) {
+            Some(Self { purpose: Purpose::Beside(names), .. }) => names.push(name),
+            Some(_) => {}
+            None => folders.push(Self { path, mode, purpose: Purpose::Beside(vec![name]) }),
+        }
     }
 
     /// The folder of the pins.
-    pub(super) const fn pins(path: PathBuf) -> Self {
+    #[must_use]
+    pub const fn pins(path: PathBuf) -> Self {
         Self { path, mode: 0o700, purpose: Purpose::Pins }
     }
 
@@ -73,12 +81,14 @@ impl Folder {
     }
 
     /// What in it is not the daemon's, if there is something.
-    fn stranger(&self, entries: &[(std::ffi::OsString, FileType)]) -> Option<PathBuf> {
+    fn stranger(&self, entries: &[(OsString, FileType)]) -> Option<PathBuf> {
         use std::os::unix::ffi::OsStrExt as _;
-        let is_ours = |(name, kind): &&(std::ffi::OsString, FileType)| match &self.purpose {
+        let is_ours = |(name, kind): &&(OsString, FileType)| match &self.purpose {
             Purpose::Pins => true,
             Purpose::Whole => *kind == FileType::RegularFile,
-            Purpose::Beside(file) => *kind != FileType::Directory && name.as_bytes().starts_with(file.as_bytes()),
+            Purpose::Beside(files) => {
+                *kind != FileType::Directory && files.iter().any(|file| name.as_bytes().starts_with(file.as_bytes()))
+            }
         };
         entries.iter().find(|entry| !is_ours(entry)).map(|(name, _)| self.path.join(name))
     }
@@ -129,7 +139,7 @@ pub(super) fn are_writable(folders: &[Folder], identity: &Identity) -> Result<()
     Ok(())
 }
 
-fn entries(folder: &OwnedFd) -> Result<Vec<(std::ffi::OsString, FileType)>, Errno> {
+fn entries(folder: &OwnedFd) -> Result<Vec<(OsString, FileType)>, Errno> {
     use std::os::unix::ffi::OsStrExt as _;
     let mut found = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -139,7 +149,7 @@ fn entries(folder: &OwnedFd) -> Result<Vec<(std::ffi::OsString, FileType)>, Errn
             continue;
         }
         let kind = FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
-        found.push((std::ffi::OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
+        found.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind));
     }
     Ok(found)
 }
@@ -164,7 +174,7 @@ mod tests {
         let (new, old) = (place.path().join("a/new"), place.path().join("old"));
         fs::create_dir(&old).unwrap();
         fs::write(old.join("nonces"), "").unwrap();
-        give(&[Folder::whole(new.clone(), 0o700), Folder::whole(old.clone(), 0o700)], &nobody()).unwrap();
+        give(&[Folder::whole(new.clone()), Folder::whole(old.clone())], &nobody()).unwrap();
         assert_eq!((owner(&new), owner(&old), owner(&old.join("nonces"))), (NOBODY, NOBODY, NOBODY));
         assert_eq!(owner(&place.path().join("a")), 0);
         assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o700);
@@ -177,14 +187,14 @@ mod tests {
         fs::write(&roots, "").unwrap();
         fs::create_dir(&folder).unwrap();
         symlink(&roots, folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
         // A link is nothing that the daemon leaves there: the folder stays root's, and so does what the link names.
         assert_eq!((owner(&folder), owner(&roots)), (0, 0));
         fs::remove_file(folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
         assert_eq!(owner(&folder), NOBODY);
         fs::hard_link(&roots, folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone(), 0o700)], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
         assert_eq!(owner(&roots), 0);
     }
 
@@ -194,11 +204,14 @@ mod tests {
         let folder = place.path().join("log");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("syslog"), "").unwrap();
-        let audit = Folder::beside(folder.clone(), 0o750, Path::new("/var/log/audit.jsonl"));
-        give(std::slice::from_ref(&audit), &nobody()).unwrap();
+        let mut audit = Vec::new();
+        Folder::add(&mut audit, &folder.join("audit.jsonl"), 0o750);
+        Folder::add(&mut audit, &folder.join("admin.sock"), 0o755);
+        assert_eq!(audit.len(), 1);
+        give(&audit, &nobody()).unwrap();
         assert_eq!((owner(&folder), owner(&folder.join("syslog"))), (0, 0));
         fs::rename(folder.join("syslog"), folder.join("audit.jsonl.1")).unwrap();
-        give(&[audit], &nobody()).unwrap();
+        give(&audit, &nobody()).unwrap();
         assert_eq!((owner(&folder), owner(&folder.join("audit.jsonl.1"))), (NOBODY, NOBODY));
     }
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 use tracing::{info, warn};
 
-use crate::config::{Firewall, Ingress, Settings};
+use crate::config::{Firewall, Ingress, MetricsAddress, Settings};
 
 pub use capabilities::Capabilities;
 pub use error::PrivilegeError;
@@ -35,7 +35,7 @@ use syscalls::{Calls, confine_calls};
 /// What the daemon will need.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Plan {
-    /// Whom the operator wants it to be; nobody in particular if that is left to us.
+    /// Whom it becomes; nothing: it stays who it is.
     pub user: Option<String>,
     /// Folders that it writes to.
     pub own: Vec<Folder>,
@@ -77,16 +77,20 @@ impl Plan {
     /// What these settings, from that file, will need.
     #[must_use]
     pub fn of(settings: &Settings, config: &Path) -> Self {
-        let folder_of = |path: &Path| match path.parent() {
-            Some(folder) if folder != Path::new("") => folder.to_owned(),
-            Some(_) | None => PathBuf::from("."),
-        };
-        let mut own = vec![
-            Folder::whole(settings.state_dir.clone(), 0o700),
-            Folder::beside(folder_of(&settings.admin.socket), 0o755, &settings.admin.socket),
-        ];
+        let mut files = vec![(settings.admin.socket.as_path(), 0o755)];
+        files.extend(settings.admin.observer_socket.as_deref().map(|socket| (socket, 0o755)));
         if settings.audit.enabled {
-            own.push(Folder::beside(folder_of(&settings.audit.file), 0o750, &settings.audit.file));
+            files.push((&settings.audit.file, 0o750));
+        }
+        let mut listens = Vec::new();
+        match &settings.metrics {
+            Some(MetricsAddress::Unix(socket)) => files.push((socket, 0o755)),
+            Some(MetricsAddress::Tcp(address)) => listens.push(address.port()),
+            None => {}
+        }
+        let mut own = vec![Folder::whole(settings.state_dir.clone())];
+        for (file, mode) in files {
+            Folder::add(&mut own, file, mode);
         }
         if let Ingress::Xdp(xdp) = &settings.ingress {
             own.push(Folder::pins(xdp.pin_dir.clone()));
@@ -97,7 +101,7 @@ impl Plan {
             user: settings.daemon_user.clone(),
             own,
             read,
-            listens: Vec::new(),
+            listens,
             binds_low_ports: settings.ingress == Ingress::Socket,
             changes_firewall: settings.firewall != Firewall::Untouched,
         }
@@ -125,8 +129,7 @@ pub fn step_down(plan: Plan) -> Result<Acting, PrivilegeError> {
             }
             Some(_) => {}
             None => warn!(
-                "there is no user {DEFAULT_USER}, so this daemon stays root, with fewer rights: run `adduser --system --group \
-                 --no-create-home {DEFAULT_USER}`, and start it again"
+                "this daemon stays root, with fewer rights: run `adduser --system --group --no-create-home siglatch`, and start it again"
             ),
         }
     }
@@ -202,6 +205,13 @@ impl fmt::Display for Standing {
     }
 }
 
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
 /// Rights are those of a thread: whoever was begun before keeps his.
 fn alone() -> Result<(), PrivilegeError> {
     let tasks = std::fs::read_dir("/proc/self/task")
@@ -211,6 +221,3 @@ fn alone() -> Result<(), PrivilegeError> {
         threads => Err(PrivilegeError::Threads { threads }),
     }
 }
-
-/// Whom the daemon becomes unless the operator says otherwise.
-pub const DEFAULT_USER: &str = "siglatch";
