@@ -32,6 +32,7 @@ use tracing::warn;
 use crate::config::Settings;
 use crate::edge::action::{Endings, Starter};
 use crate::edge::clock;
+use crate::edge::privilege::Acting;
 use crate::edge::notify::Notifier;
 use errands::Errands;
 use ground::{Ground, as_ordered, tell_ready};
@@ -44,6 +45,8 @@ pub struct Orders {
     pub dry_run: bool,
     /// The processes that start programs; nothing if none are configured.
     pub starter: Option<(Starter, Endings)>,
+    /// The right to open what the daemon needs, until it is open.
+    pub acting: Acting,
     /// Whether the configuration, as it stands in its file, is sound: what is wrong with it, if it is not.
     pub is_sound: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -68,13 +71,15 @@ pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
     let notifier = Arc::new(Notifier::from_environment());
     let at = clock::boot();
     let settings = as_ordered(settings, &orders);
-    let Orders { dry_run, starter, is_sound } = orders;
+    let Orders { dry_run, starter, acting, is_sound } = orders;
     if dry_run {
         warn!(
             "DRY RUN: knocks are judged and nothing is done for them; no service is closed or opened, nobody is banned"
         );
     }
     let ground = Ground::take(&settings).await?;
+    // Threads that are begun from here on can do no more than this one.
+    acting.confine()?;
     let start = Start { at, dry_run, starter, notifier: Arc::clone(&notifier) };
     let mut works = Works::begin(&settings, ground, start).await?;
     tell_ready(&settings);

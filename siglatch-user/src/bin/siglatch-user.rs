@@ -12,7 +12,7 @@ use siglatch_user::ctl::{
     load::{is_coloured, load},
 };
 use siglatch_user::daemon::{self, Ended, Orders};
-use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself};
+use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself, privilege};
 use tracing_subscriber::EnvFilter;
 
 /// Opens a closed host to the people it knows, and shows everyone else nothing.
@@ -111,15 +111,19 @@ fn run(options: &Options, given: Given) -> Result<Ended, Failure> {
     loaded.tell_warnings();
     let mut settings = loaded.settings;
     settings.ingress = ingress(settings.ingress, options);
-    // Before there is a thread.
-    let programs = settings.policy.programs();
+    // All of it before there is a thread.
+    let (executable, programs) = (Path::new(itself::EXECUTABLE), settings.policy.programs());
     let starter = match options.dry_run || programs.is_empty() {
         true => None,
-        false => Some(Starter::begin(Path::new(itself::EXECUTABLE), programs)?),
+        false => Some(Starter::begin(executable, programs)?),
     };
+    if !options.dry_run {
+        edge::firewall::begin_hand(executable, settings.daemon_user.as_deref())?;
+    }
+    let acting = privilege::step_down(privilege::Plan::of(&settings, &options.config))?;
     let config = options.config.clone();
     let is_sound = move || load(&config, &given).map(drop).map_err(|failure| failure.to_string());
-    let orders = Orders { dry_run: options.dry_run, starter, is_sound: Arc::new(is_sound) };
+    let orders = Orders { dry_run: options.dry_run, starter, acting, is_sound: Arc::new(is_sound) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(settings, orders)).map_err(Failure::Failed)
 }
