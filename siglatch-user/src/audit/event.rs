@@ -173,9 +173,9 @@ pub struct Knock {
 /// [`Event::Grant`] and [`Event::GrantFailed`].
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Grant {
-    /// The knock behind it.
-    #[serde(serialize_with = "shown")]
-    pub knock: KnockId,
+    /// The knock behind it; nothing if an operator has extended what a knock had opened.
+    #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
+    pub knock: Option<KnockId>,
     /// The user's name.
     pub user: String,
     /// The action's name.

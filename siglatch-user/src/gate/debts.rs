@@ -48,7 +48,8 @@ pub(super) struct Owing<'a> {
 #[derive(Clone, Debug)]
 struct Owed {
     debt: Debt,
-    program: ProgramId,
+    /// Nothing if it is gone while it runs.
+    program: Option<ProgramId>,
     /// When the undo is tried again, if it could not be begun.
     again: Option<Boot>,
     state: State,
@@ -80,6 +81,8 @@ pub(super) enum Due {
     Undo(DebtId, ProgramId, Box<Call>),
     /// A later debt of the same kind stands for it.
     Covered(DebtId),
+    /// Nothing can undo it any more: it is owed no longer.
+    Lost(Box<Debt>),
 }
 
 /// What is left of the debts of an earlier run.
@@ -139,13 +142,47 @@ impl Debts {
                 }
                 self.remove(covered);
             }
-            let owed = Owed { debt, program, again: None, state: State::Waits, runs: 0, has_begun: true };
+            let owed =
+                Owed { debt, program: Some(program), again: None, state: State::Waits, runs: 0, has_begun: true };
             self.insert(owed);
         }
         if rebooted {
             restored.moved = self.all().cloned().collect();
         }
         restored
+    }
+
+    /// Goes on with other programs, found by their names. Gives the debts that nothing undoes any more; one whose undo runs is
+    /// not among them: it may still be settled.
+    ///
+    /// What knocks have changed before is not taken back any more.
+    pub(super) fn adopt(&mut self, policy: &Policy) -> Vec<Debt> {
+        self.changes.clear();
+        let mut gone = Vec::new();
+        for (id, owed) in &mut self.owed {
+            owed.program = policy.program_named(&owed.debt.program);
+            if owed.program.is_none() && owed.state != State::Running {
+                gone.push(*id);
+            }
+        }
+        gone.into_iter().filter_map(|id| self.remove(id)).map(|owed| owed.debt).collect()
+    }
+
+    /// Lets the debt of this kind come due no earlier than then, because an operator says so; gives what must be noted.
+    /// Nothing if there is none, it is due later anyhow, or its undo waits for a place already.
+    pub(super) fn extend(&mut self, kind: &Kind, after: Duration, now: Now) -> Option<Debt> {
+        let id = *self.by_kind.get(kind)?;
+        let (due, due_wall) = (now.boot.after(after), now.wall.after(after));
+        let owed = self.owed.get(&id).filter(|owed| owed.state == State::Waits && owed.debt.due < due)?;
+        if !owed.debt.ends_with_boot {
+            return None;
+        }
+        self.update(id, |owed| {
+            owed.again = None;
+            owed.debt.due = due;
+            owed.debt.due_wall = owed.debt.due_wall.max(due_wall);
+        });
+        self.owed.get(&id).map(|owed| owed.debt.clone())
     }
 
     /// Makes sure that there is room for a debt of this kind.
@@ -169,6 +206,7 @@ impl Debts {
     pub(super) fn owe(&mut self, owing: &Owing<'_>, name: &str, now: Now) -> (Debt, Option<(JobId, ProgramId)>) {
         let Owing { program, call, after, ends_with_boot } = *owing;
         let (due, due_wall) = (now.boot.after(after), now.wall.after(after));
+        let program = Some(program);
         let debt = Debt {
             id: DebtId(self.last.0 + 1),
             program: name.to_owned(),
@@ -196,7 +234,7 @@ impl Debts {
                     has_begun: before.has_begun || ends_with_boot,
                 };
                 let called = match before.state {
-                    State::Called(job) => Some((job, before.program)),
+                    State::Called(job) => before.program.map(|program| (job, program)),
                     State::Waits | State::Running => None,
                 };
                 (owed, called)
@@ -262,7 +300,10 @@ impl Debts {
         let owed = self.owed.get(&id)?;
         let later = self.by_kind.get(&Kind::of(&owed.debt.call)).copied().filter(|later| *later != id);
         let Some(later) = later else {
-            return Some(Due::Undo(id, owed.program, Box::new(owed.debt.call.clone())));
+            let Some(program) = owed.program else {
+                return self.remove(id).map(|owed| Due::Lost(Box::new(owed.debt)));
+            };
+            return Some(Due::Undo(id, program, Box::new(owed.debt.call.clone())));
         };
         self.remove(id);
         // Even if the runs behind that one never begin.
@@ -283,6 +324,11 @@ impl Debts {
     /// It was undone.
     pub(super) fn settle(&mut self, id: DebtId) {
         self.remove(id);
+    }
+
+    /// Nothing undoes it any more.
+    pub(super) fn lose(&mut self, id: DebtId) -> Option<Debt> {
+        self.remove(id).map(|owed| owed.debt)
     }
 
     /// Its undo could not be begun, or nobody knows how it ended.

@@ -13,8 +13,8 @@ use super::jobs::Task;
 use super::permit::Permitted;
 use super::step::Stepped;
 use super::{
-    Bound, Call, Debt, DebtId, Effect, Ending, Entry, Gate, GrantsEnded, GrantsOpened, How, JobId, KnockId, Pretended,
-    Refusal, Why,
+    Bound, Call, Debt, DebtId, Effect, Ender, Ending, Entry, Gate, GrantsEnded, GrantsOpened, How, JobId, KnockId,
+    Pretended, Refusal, Why,
 };
 use crate::policy::{ExecRule, ProgramId};
 
@@ -63,10 +63,7 @@ impl Gate {
             return;
         };
         if let Some(debt) = debt {
-            let has_begun = !matches!(ending.how, How::NotStarted(_));
-            if self.debts.run_ended(debt, has_begun) {
-                self.outbox.push_lasting(Effect::Note(Entry::Settled(debt)));
-            }
+            self.run_ended(debt, !matches!(ending.how, How::NotStarted(_)));
         }
         if let Why::Undo(debt) = job.why {
             self.jobs.release(debt);
@@ -90,14 +87,27 @@ impl Gate {
         self.start_programs();
     }
 
+    /// A run behind a debt has ended; `begun` if it did something.
+    pub(super) fn run_ended(&mut self, debt: DebtId, begun: bool) {
+        if self.debts.run_ended(debt, begun) {
+            self.outbox.push_lasting(Effect::Note(Entry::Settled(debt)));
+        }
+    }
+
     /// Takes over debts of an earlier run.
     pub(super) fn restore_debts(&mut self, debts: Vec<Debt>, rebooted: bool, now: Now) {
         let restored = self.debts.restore(debts, rebooted, &self.policy, now);
         self.note_lasting(restored.moved);
-        for gone in restored.covered.into_iter().chain(restored.lost.iter().map(|debt| debt.id)) {
-            self.outbox.push_lasting(Effect::Note(Entry::Settled(gone)));
+        for covered in restored.covered {
+            self.outbox.push_lasting(Effect::Note(Entry::Settled(covered)));
         }
-        self.lost_debts = restored.lost;
+        restored.lost.into_iter().for_each(|debt| self.lose(debt));
+    }
+
+    /// Nothing undoes it any more.
+    pub(super) fn lose(&mut self, debt: Debt) {
+        self.outbox.push_lasting(Effect::Note(Entry::Settled(debt.id)));
+        self.lost_debts.push(debt);
     }
 
     /// Has the undo of everything that is due wait for its place.
@@ -116,6 +126,7 @@ impl Gate {
                     self.put(Task { job, debt: None }, &kind);
                 }
                 Due::Covered(debt) => self.outbox.push_lasting(Effect::Note(Entry::Settled(debt))),
+                Due::Lost(debt) => self.lose(*debt),
             }
         }
     }
@@ -187,7 +198,7 @@ impl Gate {
             self.owe(&Owing { program, call: &call, after: opening.ttl, ends_with_boot: true }, now);
         }
         let grants = self.grants.open(opening, &permitted.label(), now.boot);
-        self.outbox.push(Effect::Open(GrantsOpened { knock: told.knock, grants }));
+        self.outbox.push(Effect::Open(GrantsOpened { knock: Some(told.knock), grants }));
     }
 
     fn close(&mut self, closing: &Closing<'_>, permitted: &Permitted<'_>, told: Told<'_>, now: Now) {
@@ -199,7 +210,7 @@ impl Gate {
             }
         }
         let grants = self.grants.close(closing.source, &closing.labels(user), now.boot);
-        self.outbox.push(Effect::Close(GrantsEnded { knock: Some(told.knock), grants }));
+        self.outbox.push(Effect::Close(GrantsEnded { by: Ender::Knock(told.knock), grants }));
     }
 
     fn run(&mut self, rule: &ExecRule, permitted: &Permitted<'_>, told: Told<'_>, now: Now) {

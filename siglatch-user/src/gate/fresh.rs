@@ -26,16 +26,27 @@ pub(super) struct Fresh {
 /// capacity; when full, new nonces are refused, never old ones dropped.
 #[derive(Debug)]
 pub(super) struct Seen {
-    current: HashSet<Nonce>,
-    previous: HashSet<Nonce>,
+    current: Generation,
+    previous: Generation,
     /// When the older generation is dropped.
     turn: Boot,
+    /// How long a generation is filled.
+    span: Duration,
     max_skew: Duration,
+    /// Generations that may still hold nonces admitted with a larger skew.
+    wide: u8,
     capacity: usize,
     /// No stamp up to this one is fresh, whatever the clock says: its nonce may be forgotten.
     floor: Wall,
     /// The caller has made sure that every stamp up to this one is refused after a loss of power.
     lease: Wall,
+}
+
+/// Nonces that are dropped together, and the latest stamp among them.
+#[derive(Debug)]
+struct Generation {
+    nonces: HashSet<Nonce>,
+    latest: Wall,
 }
 
 /// What was kept of an earlier run.
@@ -51,9 +62,11 @@ impl Seen {
     pub(super) fn new(remembered: Remembered, max_skew: Duration, capacity: usize, now: Now) -> Self {
         Self {
             current: remembered.nonces.into_iter().collect(),
-            previous: HashSet::new(),
+            previous: Generation::default(),
             turn: now.boot.after(2 * max_skew),
+            span: 2 * max_skew,
             max_skew,
+            wide: 0,
             capacity,
             floor: remembered.floor.unwrap_or(Wall::from_secs(0)),
             lease: Wall::from_secs(0),
@@ -97,15 +110,64 @@ impl Seen {
     /// is set back later, nothing of it becomes fresh again.
     pub(super) fn expire(&mut self, now: Boot, effects: &mut Vec<Effect>) {
         while now >= self.turn {
-            self.turn = self.turn.after(2 * self.max_skew);
             let dropped = std::mem::replace(&mut self.previous, std::mem::take(&mut self.current));
+            self.wide = self.wide.saturating_sub(1);
+            if self.wide == 0 {
+                self.span = 2 * self.max_skew;
+            }
+            self.turn = self.turn.after(self.span);
             if dropped.is_empty() && self.previous.is_empty() {
-                self.turn = now.after(2 * self.max_skew);
+                self.turn = now.after(self.span);
                 return;
             }
-            self.floor = dropped.iter().map(Nonce::stamp).fold(self.floor, Wall::max);
+            self.floor = self.floor.max(dropped.latest);
             effects.push(Effect::Forget(self.floor));
         }
+    }
+
+    /// Goes on with another skew and capacity. Nonces stay what they are, by the number in the packet, whoever has that number
+    /// now: it is the packet that must not be admitted twice. What was forgotten is below the floor, and is not made fresh
+    /// by a larger skew; what was admitted with a larger one is known for as long as that asked for.
+    pub(super) fn adopt(&mut self, max_skew: Duration, capacity: usize) {
+        if max_skew < self.max_skew {
+            self.wide = 2;
+        }
+        self.max_skew = max_skew;
+        self.span = self.span.max(2 * max_skew);
+        self.capacity = capacity;
+    }
+}
+
+impl Generation {
+    fn insert(&mut self, nonce: Nonce) {
+        self.nonces.insert(nonce);
+        self.latest = self.latest.max(nonce.stamp());
+    }
+
+    fn contains(&self, nonce: &Nonce) -> bool {
+        self.nonces.contains(nonce)
+    }
+
+    fn len(&self) -> usize {
+        self.nonces.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nonces.is_empty()
+    }
+}
+
+impl Default for Generation {
+    fn default() -> Self {
+        Self { nonces: HashSet::new(), latest: Wall::from_secs(0) }
+    }
+}
+
+impl FromIterator<Nonce> for Generation {
+    fn from_iter<T: IntoIterator<Item = Nonce>>(nonces: T) -> Self {
+        let mut generation = Self::default();
+        nonces.into_iter().for_each(|nonce| generation.insert(nonce));
+        generation
     }
 }
 

@@ -49,7 +49,12 @@ impl Grant {
 /// Whether policy would still let the user of this grant's label open its service with that action.
 #[must_use]
 pub fn still_allowed(grant: &Grant, policy: &Policy) -> bool {
-    let Some((user, action)) = grant.label.split_once(' ') else {
+    is_allowed(&grant.key, &grant.label, policy)
+}
+
+/// The same of what a grant is made of.
+pub(super) fn is_allowed(key: &GrantKey, label: &str, policy: &Policy) -> bool {
+    let Some((user, action)) = label.split_once(' ') else {
         return false;
     };
     let user = policy.user_named(user).filter(|user| user.enabled);
@@ -58,11 +63,11 @@ pub fn still_allowed(grant: &Grant, policy: &Policy) -> bool {
     };
     let opens = match &action.kind {
         ActionKind::Grant(rule) => {
-            let is_there = match grant.key.destination {
+            let is_there = match key.destination {
                 None => rule.destinations.is_empty(),
                 Some(destination) => rule.destinations.contains(&destination),
             };
-            is_there && rule.services.contains(&grant.key.service)
+            is_there && rule.services.contains(&key.service)
         }
         ActionKind::Step | ActionKind::Revoke(_) | ActionKind::Exec(_) | ActionKind::Builtin(_) => false,
     };

@@ -105,6 +105,37 @@ impl Grants {
         ended.into_values().filter(|grant| !grant.ttl.is_zero()).collect()
     }
 
+    /// Ends those that are no longer to be held. What knocks have changed before is not taken back any more.
+    pub(super) fn retain(&mut self, may_stay: impl Fn(&GrantKey, &str) -> bool, now: Boot) -> Vec<Grant> {
+        self.changes.clear();
+        let over = self.held.iter().filter(|(key, held)| !may_stay(key, &held.label));
+        let ended: Vec<_> = over.map(|(key, held)| held.to_grant(*key, now)).collect();
+        for grant in &ended {
+            self.drop(grant.key);
+        }
+        ended.into_iter().filter(|grant| !grant.ttl.is_zero()).collect()
+    }
+
+    /// Extends those that an operator means; never shortens one.
+    pub(super) fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Boot) -> Vec<Grant> {
+        let until = now.after(ttl);
+        let meant = self
+            .held
+            .iter()
+            .filter(|(key, held)| held.until > now && held.until < until && revocation.means(key, &held.label));
+        let extended: Vec<_> =
+            meant.map(|(key, held)| Grant { key: *key, ttl: until.since(now), label: held.label.clone() }).collect();
+        for Grant { key, label, .. } in &extended {
+            self.hold(*key, until, label);
+        }
+        extended
+    }
+
+    /// How long one holds from now; nothing if it does not.
+    pub(super) fn left(&self, key: &GrantKey, now: Boot) -> Option<Duration> {
+        self.held.get(key).map(|held| held.until.since(now)).filter(|left| !left.is_zero())
+    }
+
     /// What knocks have changed since the last call.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)

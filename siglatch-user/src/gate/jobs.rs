@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Call, DebtId, Job, JobId, Why};
-use crate::policy::{Policy, ProgramId};
+use crate::policy::{Policy, Program, ProgramId};
 
 /// Runs under way, and runs that wait.
 ///
@@ -61,17 +61,9 @@ impl Jobs {
     pub(super) const FAILURES: usize = 256;
 
     pub(super) fn new(policy: &Policy, at_once: usize) -> Self {
-        let line = |program: &crate::policy::Program| Line {
-            at_once: program.at_once.get(),
-            queue: program.queue,
-            running: 0,
-            waiting: BTreeMap::new(),
-            waiting_knocks: 0,
-            next: None,
-        };
         Self {
             at_once,
-            lines: policy.programs().iter().map(line).collect(),
+            lines: lines_of(policy),
             running: BTreeMap::new(),
             held: BTreeMap::new(),
             next: BTreeSet::new(),
@@ -169,6 +161,44 @@ impl Jobs {
         jobs
     }
 
+    /// Goes on with other programs: `places` says for each of before which it is now. Gives the runs that wait for one that
+    /// is gone, in their order; those under way go on, and have a place among all programs alone.
+    pub(super) fn adopt(&mut self, policy: &Policy, at_once: usize, places: &[Option<ProgramId>]) -> Vec<Task> {
+        let lines = std::mem::replace(&mut self.lines, lines_of(policy));
+        let held = std::mem::take(&mut self.held);
+        self.at_once = at_once;
+        self.next.clear();
+        (self.waiting, self.waiting_failures) = (0, 0);
+        let place = |program: ProgramId| places.get(usize::from(program.0)).copied().flatten();
+        for task in self.running.values_mut() {
+            task.job.program = place(task.job.program).unwrap_or(ProgramId::NONE);
+            if let Some(line) = self.lines.get_mut(usize::from(task.job.program.0)) {
+                line.running += 1;
+            }
+        }
+        let mut gone = Vec::new();
+        let in_line = lines.into_iter().flat_map(|line| line.waiting.into_values()).map(|task| (None, task));
+        let held = held.into_iter().flat_map(|(undo, tasks)| tasks.into_values().map(move |task| (Some(undo), task)));
+        for (undo, mut task) in in_line.chain(held) {
+            match (place(task.job.program), undo) {
+                (None, _) => gone.push(task),
+                (Some(program), undo) => {
+                    task.job.program = program;
+                    self.count(&task.job, 1);
+                    match undo {
+                        Some(undo) => _ = self.held.entry(undo).or_default().insert(task.job.id, task),
+                        None => self.line_up_with(task),
+                    }
+                }
+            }
+        }
+        for place in 0..self.lines.len() {
+            self.line_up(ProgramId(u16::try_from(place).unwrap_or(u16::MAX)));
+        }
+        gone.sort_by_key(|task| task.job.id);
+        gone
+    }
+
     pub(super) fn programs(&self) -> Programs {
         Programs { running: self.running.len(), waiting: self.waiting, dropped: self.dropped }
     }
@@ -209,4 +239,16 @@ impl Jobs {
             self.next.insert((first, program));
         }
     }
+}
+
+fn lines_of(policy: &Policy) -> Vec<Line> {
+    let line = |program: &Program| Line {
+        at_once: program.at_once.get(),
+        queue: program.queue,
+        running: 0,
+        waiting: BTreeMap::new(),
+        waiting_knocks: 0,
+        next: None,
+    };
+    policy.programs().iter().map(line).collect()
 }

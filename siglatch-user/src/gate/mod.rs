@@ -1,5 +1,6 @@
 //! Decides what a datagram is worth: bytes, source and time in; a verdict and effects out. No IO, no clock.
 
+mod adopt;
 mod debts;
 mod deed;
 mod doing;
@@ -30,6 +31,7 @@ use siglatch_common::address::Address;
 use siglatch_common::units::{Boot, Now};
 use siglatch_common::wire::v1::{ActionId, UserId};
 
+pub use adopt::Adopted;
 pub use entry::{Debt, Entry, Noted};
 pub use fresh::Remembered;
 pub use grant::{Grant, GrantKey, still_allowed};
@@ -39,7 +41,7 @@ pub use knock_id::KnockId;
 pub use nonce::Nonce;
 pub use open::{Decoy, Opened, open};
 pub use revocation::{Revocation, Revoked};
-pub use verdict::{Admission, Effect, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
+pub use verdict::{Admission, Effect, Ender, GrantsEnded, GrantsOpened, Knock, Outcome, Pretended, Refusal, Verdict};
 
 use crate::policy::{Action, Policy, ProgramId, User};
 use doing::Told;
@@ -49,7 +51,8 @@ use doing::Told;
 /// 1. hand every datagram to [`open()`], on any thread, and what comes of it to [`Gate::judge`];
 /// 2. carry out every effect, in order ([`Gate::take_effects`]), or tell the gate that you cannot ([`Gate::withdraw`]);
 /// 3. tell it how each program ended ([`Gate::finished`]);
-/// 4. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due.
+/// 4. call [`Gate::handle_timeout`] when [`Gate::next_timeout`] is due;
+/// 5. give it other rules, if there are others ([`Gate::adopt`]).
 ///
 /// There may be effects after each of these calls, and as soon as there is a gate.
 #[derive(Debug)]
@@ -115,7 +118,7 @@ impl Gate {
             seen: fresh::Seen::new(remembered, policy.max_skew(), nonce_capacity, now),
             steps: step::Steps::default(),
             grants: grants::Grants::default(),
-            uses: uses::Uses::new(&noted, &policy),
+            uses: uses::Uses::new(&noted),
             debts: debts::Debts::new(run),
             jobs: jobs::Jobs::new(&policy, programs_at_once),
             policy,
@@ -171,6 +174,7 @@ impl Gate {
     /// What is to be done, in order; empty until something else is asked of the gate.
     #[must_use]
     pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.outbox.refresh(|key| self.grants.left(key, self.clock));
         let (effects, lasting) = self.outbox.take();
         self.handed_out = HandedOut {
             grants: self.grants.take_changes(),
@@ -208,8 +212,8 @@ impl Gate {
         }
     }
 
-    /// Ends grants, and makes what is owed for them due at once, because an operator says so. An [`Effect::Close`] without
-    /// a knock tells the firewall.
+    /// Ends grants, and makes what is owed for them due at once, because an operator says so. An [`Effect::Close`]
+    /// tells the firewall.
     pub fn revoke(&mut self, revocation: &Revocation, now: Now) -> Revoked {
         let grants = self.grants.revoke(revocation, now.boot);
         let kinds: BTreeSet<_> = grants.iter().filter_map(kind_of).collect();
@@ -217,7 +221,7 @@ impl Gate {
         let count = debts.len();
         self.note_lasting(debts);
         if !grants.is_empty() {
-            self.outbox.push_lasting(Effect::Close(GrantsEnded { knock: None, grants: grants.clone() }));
+            self.outbox.push_lasting(Effect::Close(GrantsEnded { by: Ender::Operator, grants: grants.clone() }));
         }
         Revoked { grants, debts: count }
     }

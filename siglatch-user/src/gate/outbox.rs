@@ -1,6 +1,8 @@
 //! The effects that wait to be taken, and which of them come back if they cannot be carried out. Never decides on one.
 
-use super::Effect;
+use std::time::Duration;
+
+use super::{Effect, GrantKey, GrantsOpened};
 
 /// Effects, in order.
 #[derive(Debug, Default)]
@@ -25,6 +27,21 @@ impl Outbox {
     /// The effects themselves.
     pub(super) const fn effects(&mut self) -> &mut Vec<Effect> {
         &mut self.effects
+    }
+
+    /// Changes the effects that wait, and leaves out those for which that says no.
+    pub(super) fn retain(&mut self, mut change: impl FnMut(&mut Effect) -> bool) {
+        self.effects.retain_mut(&mut change);
+        self.lasting.retain_mut(&mut change);
+    }
+
+    /// Has what an operator has extended, and the disk did not take at once, hold no longer than it was to.
+    pub(super) fn refresh(&mut self, left: impl Fn(&GrantKey) -> Option<Duration>) {
+        self.retain(|effect| {
+            let Effect::Open(GrantsOpened { knock: None, grants }) = effect else { return true };
+            grants.retain_mut(|grant| left(&grant.key).map(|left| grant.ttl = left).is_some());
+            !grants.is_empty()
+        });
     }
 
     /// All, and a copy of those that last.

@@ -1,7 +1,7 @@
 //! Rung 3: the turn of a step in its sequence. What a stranger sends changes nothing here: only authentic, fresh
 //! knocks arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use siglatch_common::address::Address;
@@ -10,7 +10,7 @@ use siglatch_common::wire::v1::{ActionId, Payload, UserId};
 
 use super::fresh::Fresh;
 use super::{Outcome, Refusal};
-use crate::policy::Policy;
+use crate::policy::{Policy, Sequence};
 
 /// A fresh knock whose turn it is.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub(super) struct Stepped {
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     under_way: BTreeMap<UserId, Vec<Progress>>,
+    by_deadline: BTreeSet<(Boot, UserId, Address)>,
     /// Whose sequences have come further.
     taken: Vec<(UserId, Address)>,
 }
@@ -92,15 +93,34 @@ impl Steps {
 
     /// When [`Steps::expire`] has something to do.
     pub(super) fn next_expiry(&self) -> Option<Boot> {
-        self.under_way.values().flatten().map(|progress| progress.deadline).min()
+        self.by_deadline.first().map(|(deadline, ..)| *deadline)
     }
 
     /// Drops sequences that can no longer be finished.
     pub(super) fn expire(&mut self, now: Boot) {
-        self.under_way.retain(|_, sources| {
-            sources.retain(|progress| now < progress.deadline);
-            !sources.is_empty()
-        });
+        while let Some(&(deadline, user, source)) = self.by_deadline.first() {
+            if now < deadline {
+                break;
+            }
+            self.forget(user, source);
+        }
+    }
+
+    /// Goes on by other rules: whoever is still there under that name, and has taken steps of a sequence that has still the
+    /// same name, steps and time, goes on with it. All others start again.
+    pub(super) fn adopt(&mut self, before: &Policy, after: &Policy) {
+        let places: Vec<_> = before.sequences().iter().map(|sequence| place_of((sequence, before), after)).collect();
+        self.by_deadline.clear();
+        self.taken.clear();
+        for (user, sources) in std::mem::take(&mut self.under_way) {
+            let user = before.user(user).and_then(|user| after.user_named(&user.name)).filter(|user| user.enabled);
+            let Some(user) = user else { continue };
+            for progress in sources {
+                if let Some(sequence) = places.get(progress.sequence).copied().flatten() {
+                    self.put(user.id, Progress { sequence, ..progress });
+                }
+            }
+        }
     }
 
     /// How many are under way, by sequence.
@@ -115,15 +135,40 @@ impl Steps {
     fn forget(&mut self, user: UserId, source: Address) -> Option<Progress> {
         let sources = self.under_way.get_mut(&user)?;
         let place = sources.iter().position(|progress| progress.source == source)?;
-        Some(sources.remove(place))
+        let progress = sources.remove(place);
+        if sources.is_empty() {
+            self.under_way.remove(&user);
+        }
+        self.by_deadline.remove(&(progress.deadline, user, source));
+        Some(progress)
     }
 
     fn remember(&mut self, user: UserId, progress: Progress) {
-        let sources = self.under_way.entry(user).or_default();
-        if sources.len() >= Self::PER_USER {
-            sources.remove(0);
+        let sources = self.under_way.get(&user);
+        let oldest = sources.filter(|sources| sources.len() >= Self::PER_USER).and_then(|sources| sources.first());
+        if let Some(oldest) = oldest.map(|oldest| oldest.source) {
+            self.forget(user, oldest);
         }
         self.taken.push((user, progress.source));
-        sources.push(progress);
+        self.put(user, progress);
     }
+
+    fn put(&mut self, user: UserId, progress: Progress) {
+        self.by_deadline.insert((progress.deadline, user, progress.source));
+        self.under_way.entry(user).or_default().push(progress);
+    }
+}
+
+/// The place of a sequence in other rules, if it is the same there.
+fn place_of((sequence, before): (&Sequence, &Policy), after: &Policy) -> Option<usize> {
+    let is_same = |other: &Sequence| {
+        let names = |sequence: &Sequence, policy: &Policy| {
+            let name = |step: &ActionId| policy.action(*step).map(|action| action.name.clone());
+            sequence.steps.iter().map(name).collect::<Option<Vec<_>>>()
+        };
+        let steps = names(sequence, before);
+        let is_kept = other.name == sequence.name && other.within == sequence.within;
+        is_kept && steps.is_some() && steps == names(other, after)
+    };
+    after.sequences().iter().position(is_same)
 }

@@ -13,11 +13,14 @@ use super::*;
 use crate::keys::{Keyring, ServerKey};
 use crate::policy::{Action, ActionKind, Allowed, GrantRule, Period, Sequence, SourceRule, User};
 
+mod adopted;
 mod counted;
 mod crashes;
+mod extended;
 mod fresh;
 mod granted;
 mod opened;
+mod other_numbers;
 mod owed;
 mod permitted;
 mod pretended;

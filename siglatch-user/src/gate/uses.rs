@@ -1,18 +1,17 @@
 //! How often those have knocked who may do so only so often, and the same of actions. Never says which knocks count.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use siglatch_common::wire::v1::{ActionId, UserId};
-
 use super::{Entry, Noted, Refusal};
-use crate::policy::{Action, Policy, User};
+use crate::policy::{Action, User};
 
-/// The counts of users and actions with a number of uses; others are not counted.
+/// The counts of users and actions with a number of uses; others are not counted. By name, as numbers may be given anew, and
+/// of everybody that the ledger knows: whoever is gone may come back.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    users: BTreeMap<UserId, Count>,
-    actions: BTreeMap<ActionId, Count>,
+    users: HashMap<String, Count>,
+    actions: HashMap<String, Count>,
     /// Some counts of earlier runs are lost, and nobody knows whose.
     are_unknown: bool,
     changes: Vec<Use>,
@@ -27,26 +26,19 @@ struct Count {
 }
 
 /// One use, as far as it was counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Use {
-    user: Option<UserId>,
-    action: Option<ActionId>,
+    user: Option<String>,
+    action: Option<String>,
     is_dry: bool,
 }
 
 impl Uses {
-    /// The counts that the ledger has. They are found by name, as numbers may be given anew.
-    pub(super) fn new(noted: &Noted, policy: &Policy) -> Self {
-        let (users, actions) = (by_name(&noted.users), by_name(&noted.actions));
-        let count = |counts: &BTreeMap<&str, u32>, name: &str| Count {
-            real: counts.get(name).copied().unwrap_or_default(),
-            dry: 0,
-        };
-        let limited_users = policy.users().filter(|user| user.uses.is_some());
-        let limited_actions = policy.actions().filter(|action| action.uses.is_some());
+    /// The counts that the ledger has.
+    pub(super) fn new(noted: &Noted) -> Self {
         Self {
-            users: limited_users.map(|user| (user.id, count(&users, &user.name))).collect(),
-            actions: limited_actions.map(|action| (action.id, count(&actions, &action.name))).collect(),
+            users: by_name(&noted.users),
+            actions: by_name(&noted.actions),
             are_unknown: noted.damaged,
             changes: Vec::new(),
         }
@@ -57,10 +49,10 @@ impl Uses {
     /// # Errors
     /// [`Refusal::UserUsedUp`] or [`Refusal::ActionUsedUp`]; also if nobody knows.
     pub(super) fn check(&self, user: &User, action: &Action) -> Result<(), Refusal> {
-        if !self.has_left(user.uses, self.users.get(&user.id)) {
+        if !self.has_left(user.uses, self.users.get(&user.name)) {
             return Err(Refusal::UserUsedUp);
         }
-        if !self.has_left(action.uses, self.actions.get(&action.id)) {
+        if !self.has_left(action.uses, self.actions.get(&action.name)) {
             return Err(Refusal::ActionUsedUp);
         }
         Ok(())
@@ -68,23 +60,27 @@ impl Uses {
 
     /// Counts a use of both, and says what must be noted of it.
     pub(super) fn count(&mut self, user: &User, action: &Action) -> Vec<Entry> {
-        let counted =
-            Use { user: user.uses.map(|_| user.id), action: action.uses.map(|_| action.id), is_dry: action.dry_run };
+        let is_dry = action.dry_run;
+        let counted = Use {
+            user: user.uses.map(|_| user.name.clone()),
+            action: action.uses.map(|_| action.name.clone()),
+            is_dry,
+        };
         let mut entries = Vec::new();
-        if let Some(id) = counted.user {
-            let count = self.users.entry(id).or_default();
-            count.add(counted.is_dry);
-            entries.push(Entry::UserUsed { name: user.name.clone(), times: count.real });
+        if let Some(name) = &counted.user {
+            let count = self.users.entry(name.clone()).or_default();
+            count.add(is_dry);
+            entries.push(Entry::UserUsed { name: name.clone(), times: count.real });
         }
-        if let Some(id) = counted.action {
-            let count = self.actions.entry(id).or_default();
-            count.add(counted.is_dry);
-            entries.push(Entry::ActionUsed { name: action.name.clone(), times: count.real });
+        if let Some(name) = &counted.action {
+            let count = self.actions.entry(name.clone()).or_default();
+            count.add(is_dry);
+            entries.push(Entry::ActionUsed { name: name.clone(), times: count.real });
         }
         if !entries.is_empty() {
             self.changes.push(counted);
         }
-        if counted.is_dry { Vec::new() } else { entries }
+        if is_dry { Vec::new() } else { entries }
     }
 
     /// What was counted since the last call.
@@ -95,20 +91,20 @@ impl Uses {
     /// Gives these uses back.
     pub(super) fn undo(&mut self, uses: Vec<Use>) {
         for Use { user, action, is_dry } in uses {
-            let user = user.and_then(|id| self.users.get_mut(&id));
-            let action = action.and_then(|id| self.actions.get_mut(&id));
+            let user = user.and_then(|name| self.users.get_mut(&name));
+            let action = action.and_then(|name| self.actions.get_mut(&name));
             user.into_iter().chain(action).for_each(|count| count.take_back(is_dry));
         }
     }
 
     /// How many uses a user has left; nothing if they are not counted, or nobody knows.
     pub(super) fn left_of_user(&self, user: &User) -> Option<u32> {
-        self.left(user.uses, self.users.get(&user.id))
+        self.left(user.uses, self.users.get(&user.name))
     }
 
     /// How many an action has left; nothing if they are not counted, or nobody knows.
     pub(super) fn left_of_action(&self, action: &Action) -> Option<u32> {
-        self.left(action.uses, self.actions.get(&action.id))
+        self.left(action.uses, self.actions.get(&action.name))
     }
 
     fn left(&self, uses: Option<NonZeroU32>, count: Option<&Count>) -> Option<u32> {
@@ -140,6 +136,6 @@ impl Count {
     }
 }
 
-fn by_name(counts: &[(String, u32)]) -> BTreeMap<&str, u32> {
-    counts.iter().map(|(name, times)| (name.as_str(), *times)).collect()
+fn by_name(counts: &[(String, u32)]) -> HashMap<String, Count> {
+    counts.iter().map(|(name, times)| (name.clone(), Count { real: *times, dry: 0 })).collect()
 }

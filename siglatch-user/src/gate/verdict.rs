@@ -235,22 +235,33 @@ pub enum Effect {
     Pretend(KnockId, Pretended),
 }
 
-/// Grants that one knock opens or extends.
+/// Grants that are opened or extended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GrantsOpened {
-    /// The knock.
-    pub knock: KnockId,
-    /// What it opens; all for one source.
+    /// The knock that does it; nothing if it is an operator, who extends what a knock has opened.
+    pub knock: Option<KnockId>,
+    /// What is opened; all of one user and action, for one source.
     pub grants: Vec<Grant>,
 }
 
 /// Grants that end before their time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GrantsEnded {
-    /// The knock that ends them; nothing if it was an operator.
-    pub knock: Option<KnockId>,
+    /// Who or what ends them.
+    pub by: Ender,
     /// What ends; their labels say whose they were. May be empty: then there was nothing to end.
     pub grants: Vec<Grant>,
+}
+
+/// Who or what ends a grant before its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ender {
+    /// A knock.
+    Knock(KnockId),
+    /// An operator.
+    Operator,
+    /// Rules that do not allow it any more.
+    Rules,
 }
 
 /// What would have been done.

@@ -7,7 +7,7 @@ mod period;
 mod program;
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -20,15 +20,18 @@ pub use period::Period;
 pub use program::{Bounds, Program, ProgramId};
 pub use service::{Protocol, Service, ServiceFlaw};
 
-/// The operator's rules, as the gate asks for them.
+/// The operator's rules, as the gate asks for them. However many there are, no question takes longer than a look-up.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     users: BTreeMap<UserId, User>,
     actions: BTreeMap<ActionId, Action>,
-    user_names: BTreeMap<String, UserId>,
-    action_names: BTreeMap<String, ActionId>,
+    user_names: HashMap<String, UserId>,
+    action_names: HashMap<String, ActionId>,
     sequences: Vec<Sequence>,
+    /// Sequence and place in it of every action that is a step.
+    steps: BTreeMap<ActionId, (usize, usize)>,
     programs: Vec<Program>,
+    program_names: HashMap<String, ProgramId>,
     off: off::Off,
     is_dry: bool,
     /// Farthest that a stamp may be from our clock, either way.
@@ -211,8 +214,10 @@ impl Policy {
             action_names: actions.iter().map(|action| (action.name.clone(), action.id)).collect(),
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             actions: actions.into_iter().map(|action| (action.id, action)).collect(),
+            steps: steps_of(&sequences),
             sequences,
             programs: Vec::new(),
+            program_names: HashMap::new(),
             off: off::Off::default(),
             is_dry: false,
             max_skew,
@@ -222,6 +227,8 @@ impl Policy {
     /// The same with programs, which rules name by their place in the list.
     #[must_use]
     pub fn with_programs(mut self, programs: Vec<Program>) -> Self {
+        let places = (0..=u16::MAX).map(ProgramId);
+        self.program_names = programs.iter().zip(places).map(|(program, id)| (program.name.clone(), id)).collect();
         self.programs = programs;
         self
     }
@@ -304,17 +311,14 @@ impl Policy {
     /// The number of the program with that name.
     #[must_use]
     pub fn program_named(&self, name: &str) -> Option<ProgramId> {
-        let place = self.programs.iter().position(|program| program.name == name)?;
-        u16::try_from(place).ok().map(ProgramId)
+        self.program_names.get(name).copied()
     }
 
     /// The action's place in a sequence; nothing if it stands alone.
     #[must_use]
     pub fn step(&self, action: ActionId) -> Option<Step<'_>> {
-        self.sequences.iter().enumerate().find_map(|(sequence, of)| {
-            let index = of.steps.iter().position(|step| *step == action)?;
-            Some(Step { sequence, of, index })
-        })
+        let (sequence, index) = *self.steps.get(&action)?;
+        Some(Step { sequence, of: self.sequences.get(sequence)?, index })
     }
 }
 
@@ -362,4 +366,15 @@ impl Allowed {
             Self::Only(users) => users.contains(&user),
         }
     }
+}
+
+/// Of two places of one action, the first counts.
+fn steps_of(sequences: &[Sequence]) -> BTreeMap<ActionId, (usize, usize)> {
+    let mut steps = BTreeMap::new();
+    for (place, sequence) in sequences.iter().enumerate() {
+        for (index, action) in sequence.steps.iter().enumerate() {
+            steps.entry(*action).or_insert((place, index));
+        }
+    }
+    steps
 }

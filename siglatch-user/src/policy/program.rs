@@ -8,6 +8,11 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ProgramId(pub u16);
 
+impl ProgramId {
+    /// No program's: there are never so many.
+    pub const NONE: Self = Self(u16::MAX);
+}
+
 /// A program that knocks may start: the `exec` of one action.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Program {

@@ -4,8 +4,8 @@ use siglatch_common::address::Address;
 
 use super::{Builtin, By, Event, Exec, ExecEnded, Grant, Knock, Pretended, Revoke, Undo, Who};
 use crate::gate::{
-    self, Admission, Call, Debt, Ending, GrantKey, GrantsEnded, GrantsOpened, How, Job, KnockId, NotStarted, Outcome,
-    Verdict, Why,
+    self, Admission, Call, Debt, Ender, Ending, GrantKey, GrantsEnded, GrantsOpened, How, Job, KnockId, NotStarted,
+    Outcome, Verdict, Why,
 };
 use crate::policy;
 
@@ -50,8 +50,13 @@ impl Event {
 
     /// Grants ended before their time: an event for each user, action and source; one that says so if there were none.
     #[must_use]
-    pub fn revoke(ended: &GrantsEnded, by: By) -> Vec<Self> {
-        Self::revoked(ended.knock, &ended.grants, by)
+    pub fn revoke(ended: &GrantsEnded) -> Vec<Self> {
+        let (knock, by) = match ended.by {
+            Ender::Knock(knock) => (Some(knock), By::Knock),
+            Ender::Operator => (None, By::Operator),
+            Ender::Rules => (None, By::Configuration),
+        };
+        Self::revoked(knock, &ended.grants, by)
     }
 
     /// The same of grants that no knock has ended.

@@ -11,8 +11,8 @@ use siglatch_common::wire::v1::{ActionId, Payload, UserId};
 use super::{Admin, By, Debug, Disk, Event, Firewall, Junk, Lost, Reload, Rotated, Start};
 use crate::bans::Sentence;
 use crate::gate::{
-    Admission, Bound, Call, Debt, DebtId, Ending, Grant, GrantKey, GrantsEnded, GrantsOpened, How, Job, JobId, Knock,
-    KnockId, NotStarted, Outcome, Pretended, Refusal, Verdict, Why,
+    Admission, Bound, Call, Debt, DebtId, Ender, Ending, Grant, GrantKey, GrantsEnded, GrantsOpened, How, Job, JobId,
+    Knock, KnockId, NotStarted, Outcome, Pretended, Refusal, Verdict, Why,
 };
 use crate::policy::{Builtin, ProgramId};
 
@@ -84,8 +84,8 @@ pub(crate) fn every() -> Vec<Event> {
         Event::Stop { why: "SIGTERM".to_owned() },
     ];
     all.extend(endings().map(|ending| Event::exec_ended(&job(Why::Undo(DebtId(5))), "vpn-down", &ending)));
-    all.extend(Event::revoke(&GrantsEnded { knock: None, grants: opened().grants }, By::Operator));
-    all.extend(Event::revoke(&GrantsEnded { knock: Some(KnockId::new(7, 9)), grants: vec![] }, By::Knock));
+    all.extend(Event::revoke(&GrantsEnded { by: Ender::Operator, grants: opened().grants }));
+    all.extend(Event::revoke(&GrantsEnded { by: Ender::Knock(KnockId::new(7, 9)), grants: vec![] }));
     let pretended = [
         Pretended::Open(opened().grants),
         Pretended::Close(opened().grants.iter().map(|grant| grant.key).collect()),
@@ -122,7 +122,10 @@ fn opened() -> GrantsOpened {
         label: "alice ssh".to_owned(),
     };
     let behind = Address::v4([10, 0, 0, 5]);
-    GrantsOpened { knock: KnockId::new(7, 1), grants: vec![grant("tcp/22", None), grant("tcp/5432", Some(behind))] }
+    GrantsOpened {
+        knock: Some(KnockId::new(7, 1)),
+        grants: vec![grant("tcp/22", None), grant("tcp/5432", Some(behind))],
+    }
 }
 
 fn job(why: Why) -> Job {

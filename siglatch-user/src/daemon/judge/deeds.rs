@@ -1,11 +1,12 @@
 //! Does what the gate has decided: keeps first what must be remembered, then opens, closes, starts and tells. Never
 //! does what could not be remembered.
 
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 use super::Judge;
 use crate::audit::Event;
-use crate::audit::event::{By, Disk};
+use crate::audit::event::Disk;
 use crate::daemon::books::BooksError;
 use crate::daemon::warden;
 use crate::edge::clock;
@@ -95,7 +96,7 @@ impl Judge {
                 let key = &grant.key;
                 info!(
                     source = %key.source, service = %key.place(), by = grant.label, seconds = grant.ttl.as_secs(),
-                    knock = %opened.knock, "grant opened"
+                    knock = opened.knock.map(display), "grant opened"
                 );
             }
             let event = match &failed {
@@ -109,13 +110,12 @@ impl Judge {
     }
 
     fn close(&mut self, ended: &GrantsEnded) {
-        let by = if ended.knock.is_some() { By::Knock } else { By::Operator };
         // What the firewall does not take now is tried again, and the log says so.
         let _ = self.wall.shut_out(&ended.grants);
         for Grant { key, label, .. } in &ended.grants {
             info!(source = %key.source, service = %key.place(), by = label, "grant ended before its time");
         }
-        Event::revoke(ended, by).into_iter().for_each(|event| self.recorder.record(event));
+        Event::revoke(ended).into_iter().for_each(|event| self.recorder.record(event));
     }
 
     /// Does what a knock has asked the daemon itself for.

@@ -72,7 +72,7 @@ fn an_operator_ends_what_is_meant_and_it_is_not_taken_back_with_a_knock() {
     assert_eq!((revoked.grants.len(), revoked.debts), (1, 1));
     let effects = door.gate.take_effects();
     assert!(effects.iter().any(
-        |effect| matches!(effect, Effect::Close(GrantsEnded { knock: None, grants }) if grants == &revoked.grants)
+        |effect| matches!(effect, Effect::Close(GrantsEnded { by: Ender::Operator, grants }) if grants == &revoked.grants)
     ));
     door.gate.withdraw();
     assert_eq!(door.gate.live_grants(door.now.boot).len(), 3, "the extension is no more, nor what it extended");
