@@ -9,7 +9,7 @@ use tracing::{error, info};
 use crate::causes::with_causes;
 use crate::config::Firewall as Settings;
 use crate::edge::clock;
-use crate::edge::firewall::{Firewall, FirewallError, Found, Restored, Watcher};
+use crate::edge::firewall::{Adopted, Firewall, FirewallError, Found, Restored, Watcher};
 use crate::gate::{Grant, GrantKey, still_allowed};
 use crate::policy::Policy;
 
@@ -69,6 +69,25 @@ impl Wall {
         }
         let wall = Self { firewall, repair: None, closing: BTreeSet::new(), pause: None };
         Ok((wall, Standing { grants, withdrawn, watcher }))
+    }
+
+    /// Goes over to other settings, with the grants that hold under them. Those that have no place any more are named:
+    /// they stand nowhere.
+    ///
+    /// # Errors
+    /// What was refused, in words. The firewall goes on with the settings that it had.
+    pub(super) fn adopt(
+        &mut self,
+        settings: &Settings,
+        knock_ports: &[u16],
+        live: &[Grant],
+        now: Boot,
+    ) -> Result<Adopted, String> {
+        self.firewall.adopt(settings, knock_ports, live, now).map_err(|error| {
+            // Whether anything was lost on the way is seen by looking.
+            self.look_soon();
+            with_causes(&error)
+        })
     }
 
     /// Opens or extends grants. What the firewall does not take is tried again; it is named here, with the reason.

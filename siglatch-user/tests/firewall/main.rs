@@ -7,6 +7,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod adopt;
 mod forward;
 mod namespace;
 mod operators_sets;

@@ -17,7 +17,7 @@ use crate::namespace::{enter_namespace, in_namespace, shell};
 use crate::{grant, now};
 
 #[test]
-fn only_the_granted_get_through_and_no_restart_opens_a_gap() {
+fn only_the_granted_get_through_and_neither_a_restart_nor_a_change_opens_a_gap() {
     in_namespace(|| {
         shell("ip link add gw type veth peer name peer && ip address add 10.9.0.1/24 dev gw && ip link set gw up");
         shell("ip address add fd09::1/64 dev gw nodad");
@@ -82,7 +82,19 @@ fn only_the_granted_get_through_and_no_restart_opens_a_gap() {
                 unprotected.recv_from(&mut [0; 64]).expect("an unprotected port stays untouched");
             }
             let counter = scope.spawn(|| count(&protected));
+            // A living one changes, too: doors come and go, and the priority rises and falls.
+            let others = [-5, 5].map(|priority| OwnTable {
+                priority,
+                protect: ["tcp/22", "udp/5000"].map(|service| service.parse().unwrap()).to_vec(),
+                protect_forward: vec!["udp/5000@10.8.0.2".parse().unwrap()],
+                ..OwnTable::default()
+            });
             for _ in 0..20 {
+                for other in &others {
+                    let live = grants.each_ref().map(|grant| Grant { ttl: grant.ttl * 2, ..grant.clone() });
+                    firewall.adopt(&Settings::Table(other.clone()), &[62202], &live, now()).unwrap();
+                    firewall.adopt(&settings, &[62201], &live, now()).unwrap();
+                }
                 drop(firewall);
                 firewall = Firewall::open(&settings, &[62201], now()).unwrap().0;
                 let renewed = grants.each_ref().map(|grant| Grant { ttl: grant.ttl * 2, ..grant.clone() });

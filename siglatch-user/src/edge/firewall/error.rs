@@ -99,6 +99,9 @@ pub enum FirewallError {
         /// As configured.
         family: String,
     },
+    /// Another mode or table, while grants stand in this one.
+    #[error("`mode`, `table` and `family` of [firewall] count from the next start: restart siglatch")]
+    NotLive,
     /// The kernel refused something else.
     #[error("the kernel refused to {doing}")]
     Kernel {

@@ -8,7 +8,7 @@ use siglatch_common::units::Boot;
 use crate::gate::GrantKey;
 
 /// What was written, as far as it has not ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     until: HashMap<GrantKey, Boot>,
     /// The number of entries at which ended ones are looked for.

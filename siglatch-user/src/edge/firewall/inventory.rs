@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use netlink_bindings::nftables::{ChainAttrs, RuleAttrs, SetAttrs};
+use netlink_bindings::nftables::{ChainAttrs, IterableChainAttrs, RuleAttrs, SetAttrs};
 
 use super::elements::header;
 use super::netlink::Netlink;
@@ -24,9 +24,19 @@ pub(super) struct Inventory {
 #[derive(Debug, Eq, PartialEq)]
 struct Chain {
     handle: u64,
-    policy: Option<u32>,
-    /// Hook and priority, as the kernel tells them.
-    hook: Option<Vec<u8>>,
+    base: Option<Base>,
+}
+
+/// Where a chain meets packets, and what becomes of those that it says nothing of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Base {
+    /// `filter`, `nat` or `route`.
+    pub(super) kind: String,
+    /// `enum nf_inet_hooks`, `linux/netfilter.h`.
+    pub(super) hook: u32,
+    pub(super) priority: i32,
+    /// NF_ACCEPT or NF_DROP, `linux/netfilter.h`.
+    pub(super) policy: u32,
 }
 
 impl Inventory {
@@ -40,8 +50,7 @@ impl Inventory {
                 if chain.get_table().is_ok_and(|of| of.to_bytes() == table)
                     && let (Ok(name), Ok(handle)) = (chain.get_name(), chain.get_handle())
                 {
-                    let hook = chain.get_hook().ok().map(|hook| hook.get_buf().to_vec());
-                    found.push((text(name), Chain { handle, policy: chain.get_policy().ok(), hook }));
+                    found.push((text(name), Chain { handle, base: base(&chain) }));
                 }
             },
         )?;
@@ -73,15 +82,25 @@ impl Inventory {
         Ok(Self { chains: chains.into_iter().collect(), rules, sets: sets.into_iter().collect() })
     }
 
-    /// The names of all chains.
-    pub(super) fn chains(&self) -> impl Iterator<Item = &str> {
-        self.chains.keys().map(String::as_str)
+    /// The names of all chains, and where those are that meet packets.
+    pub(super) fn chains(&self) -> impl Iterator<Item = (&str, Option<&Base>)> {
+        self.chains.iter().map(|(name, chain)| (name.as_str(), chain.base.as_ref()))
     }
 
     /// The names and shapes of all sets and maps.
     pub(super) fn sets(&self) -> impl Iterator<Item = (&str, Shape)> {
         self.sets.iter().map(|(name, (_, shape))| (name.as_str(), *shape))
     }
+}
+
+fn base(chain: &IterableChainAttrs<'_>) -> Option<Base> {
+    let hook = chain.get_hook().ok()?;
+    Some(Base {
+        kind: chain.get_type().map(text).unwrap_or_default(),
+        hook: hook.get_num().ok()?,
+        priority: hook.get_priority().ok()?,
+        policy: chain.get_policy().unwrap_or(u32::MAX),
+    })
 }
 
 fn text(name: &std::ffi::CStr) -> String {

@@ -14,14 +14,16 @@ use crate::policy::Door;
 use super::elements::{self, A_MESSAGE, Element, Entry, Presence};
 use super::error::{FirewallError, grant_text};
 use super::held::{Held, Step};
-use super::inventory::Inventory;
+use super::inventory::{Base, Inventory};
 use super::netlink::Netlink;
 use super::nft::Nft;
 use super::sets;
 use super::skeleton::{Ground, Skeleton};
 use super::target::{Kind, Target};
-use super::watch::{Subject, Watcher};
+use super::watch::{Names, Subject, Watcher};
 use super::{Found, Restored};
+
+mod adopt;
 
 /// The grants in the kernel.
 pub(super) struct Kernel {
@@ -29,6 +31,8 @@ pub(super) struct Kernel {
     house: House,
     netlink: Netlink,
     held: Held,
+    /// The sets of grants, as watchers know them.
+    watched: Names,
 }
 
 /// Whose table it is.
@@ -56,7 +60,8 @@ impl Kernel {
             Settings::Untouched => return Ok(None),
         };
         let netlink = Netlink::open().map_err(|error| FirewallError::kernel("talk to nftables", error))?;
-        Ok(Some(Self { target, house, netlink, held: Held::default() }))
+        let watched = Names::new(&target);
+        Ok(Some(Self { target, house, netlink, held: Held::default(), watched }))
     }
 
     /// Makes the table, or takes over what is there: the grants that are still alive.
@@ -77,7 +82,7 @@ impl Kernel {
     pub(super) fn check(&mut self) -> Result<(), FirewallError> {
         match &self.house {
             House::Own { nft, skeleton, written: _ } => {
-                let ground = ground(&mut self.netlink, &self.target)?;
+                let ground = ground(&mut self.netlink, &self.target, skeleton)?;
                 nft.check(&skeleton.batch(&ground, &[]), &self.target)
             }
             House::Operator => self.check_operators_sets(),
@@ -133,26 +138,10 @@ impl Kernel {
 
     /// Does what [`super::Firewall::revoke`] says.
     pub(super) fn revoke(&mut self, keys: &[GrantKey]) -> Result<(), FirewallError> {
-        let target = &self.target;
-        let (kept, nowhere): (Vec<_>, Vec<_>) = keys.iter().partition(|key| target.set(Kind::of(key)).is_some());
-        nowhere.into_iter().for_each(|key| self.held.forget(key));
-        for chunk in kept.chunks(A_MESSAGE) {
-            // What has been added in the same transaction can be deleted for certain.
-            let entry = |key: &&GrantKey| Entry { key: **key, ttl: Duration::from_secs(1), comment: String::new() };
-            let entries: Vec<_> = chunk.iter().map(entry).collect();
-            let done = self.netlink.transact(|chain| {
-                for (kind, set) in target.sets() {
-                    let entries: Vec<_> = entries.iter().filter(|entry| Kind::of(&entry.key) == kind).collect();
-                    if !entries.is_empty() {
-                        elements::add(chain, target, set, &entries, Presence::Any);
-                        elements::delete(chain, target, set, entries.iter().map(|entry| &entry.key));
-                    }
-                }
-            });
-            done.map_err(|error| FirewallError::kernel("revoke grants", error))?;
-            for key in chunk {
-                self.held.forget(key);
-            }
+        for chunk in keys.chunks(A_MESSAGE) {
+            take_out(&mut self.netlink, &self.target, chunk)
+                .map_err(|error| FirewallError::kernel("revoke grants", error))?;
+            chunk.iter().for_each(|key| self.held.forget(key));
         }
         Ok(())
     }
@@ -182,6 +171,7 @@ impl Kernel {
     pub(super) fn watch(&self) -> Result<Watcher, FirewallError> {
         Watcher::open(Subject {
             target: self.target.clone(),
+            sets: self.watched.clone(),
             own_port: self.netlink.port(),
             whole_table: matches!(self.house, House::Own { .. }),
         })
@@ -269,17 +259,23 @@ impl Kernel {
 
     /// Every element in the sets of grants; nothing from a set that is missing or holds something else.
     fn standing(&mut self) -> Result<Vec<(GrantKey, Element)>, FirewallError> {
+        let target = self.target.clone();
         let mut standing = Vec::new();
-        for (_, set) in self.target.sets() {
-            match self.netlink.elements(&self.target, set) {
-                Ok(found) => standing.extend(
-                    found.into_iter().filter_map(|element| Some((elements::grant_key(&element.key)?, element))),
-                ),
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-                Err(error) => return Err(FirewallError::kernel(format!("read set {set}"), error)),
+        for (_, set) in target.sets() {
+            match self.standing_in(&target, set) {
+                Ok(found) => standing.extend(found),
+                Err(FirewallError::Gone { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(standing)
+    }
+
+    /// Every element of one set.
+    fn standing_in(&mut self, target: &Target, set: &str) -> Result<Vec<(GrantKey, Element)>, FirewallError> {
+        let found = self.netlink.elements(target, set);
+        let found = found.map_err(|error| FirewallError::kernel(format!("read set {set}"), error))?;
+        Ok(found.into_iter().filter_map(|element| Some((elements::grant_key(&element.key)?, element))).collect())
     }
 
     fn remember(&mut self, standing: &[(GrantKey, Element)], now: Boot) {
@@ -337,15 +333,17 @@ impl Kernel {
         let ground = loop {
             attempt += 1;
             // Somebody may change the table between the look and the write. If it is not that, start afresh.
-            let ground = if attempt < ATTEMPTS { ground(&mut self.netlink, &self.target)? } else { Ground::Unsound };
+            let ground = match attempt {
+                ..ATTEMPTS => ground(&mut self.netlink, &self.target, skeleton)?,
+                _ => Ground::Unsound,
+            };
             match nft.apply(&skeleton.batch(&ground, live), &self.target) {
                 Err(FirewallError::NftRefused { .. }) if attempt < ATTEMPTS => {}
                 done => break done.map(|()| ground)?,
             }
         };
-        let doing = || format!("read table {}", self.target.table_name());
-        let inventory = Inventory::read(&mut self.netlink, &self.target);
-        *written = inventory.map_err(|error| FirewallError::kernel(doing(), error))?;
+        // What cannot be read is nothing that the next comparison finds: then it is written again.
+        *written = Inventory::read(&mut self.netlink, &self.target).unwrap_or_default();
         let kept = |grant: &&Grant| match &ground {
             Ground::Bare | Ground::Unsound => false,
             Ground::Standing { kept, .. } => kept.contains(&Kind::of(&grant.key)),
@@ -354,8 +352,29 @@ impl Kernel {
     }
 }
 
+/// Takes elements out of their sets, at most [`A_MESSAGE`], in one transaction; those that have no set, or are not in
+/// it, are out already.
+fn take_out(netlink: &mut Netlink, target: &Target, keys: &[GrantKey]) -> io::Result<()> {
+    // What has been added in the same transaction can be deleted for certain.
+    let entry = |key: &GrantKey| Entry { key: *key, ttl: Duration::from_secs(1), comment: String::new() };
+    let has_set = |key: &&GrantKey| target.set(Kind::of(key)).is_some();
+    let entries: Vec<_> = keys.iter().filter(has_set).map(entry).collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    netlink.transact(|chain| {
+        for (kind, set) in target.sets() {
+            let entries: Vec<_> = entries.iter().filter(|entry| Kind::of(&entry.key) == kind).collect();
+            if !entries.is_empty() {
+                elements::add(chain, target, set, &entries, Presence::Any);
+                elements::delete(chain, target, set, entries.iter().map(|entry| &entry.key));
+            }
+        }
+    })
+}
+
 /// Looks at what is there of our table.
-fn ground(netlink: &mut Netlink, target: &Target) -> Result<Ground, FirewallError> {
+fn ground(netlink: &mut Netlink, target: &Target, skeleton: &Skeleton) -> Result<Ground, FirewallError> {
     let error = |error| FirewallError::kernel(format!("read table {}", target.table_name()), error);
     match netlink.table_flags(target).map_err(error)? {
         None => return Ok(Ground::Bare),
@@ -372,7 +391,8 @@ fn ground(netlink: &mut Netlink, target: &Target) -> Result<Ground, FirewallErro
             _ => sets.push(name.to_owned()),
         }
     }
-    Ok(Ground::Standing { chains: inventory.chains().map(str::to_owned).collect(), sets, maps, kept })
+    let goes = |(name, base): (&str, Option<&Base>)| (!skeleton.has_chain(name, base)).then(|| name.to_owned());
+    Ok(Ground::Standing { chains: inventory.chains().filter_map(goes).collect(), sets, maps, kept })
 }
 
 /// How often a write is tried that others keep crossing.

@@ -63,10 +63,11 @@ use crate::gate::Grant;
 use crate::policy::{Door, Service};
 
 use super::elements::{door_bytes, service_bytes};
+use super::inventory::Base;
 use super::target::{Kind, Side, Version};
 
 /// Our own table, as it should be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Skeleton {
     table: String,
     priority: i32,
@@ -84,9 +85,12 @@ pub(super) enum Ground {
     #[default]
     Bare,
     /// A table whose grants stay where they are.
+    ///
+    /// A chain that is as it should be stays and gets other rules, all at once: between one that goes and one that comes
+    /// in its place a packet could find both empty.
     Standing {
+        /// Those that go, of all that follow.
         chains: Vec<String>,
-        /// Those that go.
         sets: Vec<String>,
         maps: Vec<String>,
         /// Whose set of grants stays.
@@ -94,6 +98,15 @@ pub(super) enum Ground {
     },
     /// A table that has to go as a whole.
     Unsound,
+}
+
+/// Where packets are met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hook {
+    /// On their way to this host.
+    Input,
+    /// On their way to a host behind it.
+    Forward,
 }
 
 impl Skeleton {
@@ -105,6 +118,12 @@ impl Skeleton {
             doors: sorted(&own.protect_forward),
             knock_ports: sorted(knock_ports),
         }
+    }
+
+    /// Whether it has such a chain.
+    pub(super) fn has_chain(&self, name: &str, base: Option<&Base>) -> bool {
+        let wanted = self.chains().into_iter().find_map(|(of, hook)| (of == name).then_some(hook));
+        wanted.is_some_and(|hook| hook.map(|hook| self.base(hook)).as_ref() == base)
     }
 
     /// The sets besides the grants, with the keys that must be in them, sorted.
@@ -242,24 +261,32 @@ impl Skeleton {
         self.doors.iter().copied().filter(move |door| Version::of(door.destination) == version)
     }
 
+    /// Every chain, and where those are that meet packets.
+    fn chains(&self) -> Vec<(&'static str, Option<Hook>)> {
+        let mut chains = vec![(PROTECTED, None), (INPUT, Some(Hook::Input))];
+        if !self.doors.is_empty() {
+            chains.extend([(PROTECTED_FORWARD, None), (FORWARD, Some(Hook::Forward))]);
+        }
+        chains
+    }
+
+    /// As the kernel tells it.
+    fn base(&self, hook: Hook) -> Base {
+        Base { kind: FILTER.to_owned(), hook: hook.number(), priority: self.priority, policy: ACCEPT }
+    }
+
     fn add_chains<'a>(&'a self, batch: &mut Batch<'a>) {
-        let mut add = |name: &'static str, hook: Option<NfHook>| {
+        for (name, hook) in self.chains() {
             batch.add(NfListObject::Chain(Chain {
                 family: NfFamily::INet,
                 table: self.name(),
                 name: name.into(),
                 _type: hook.map(|_| NfChainType::Filter),
-                hook,
+                hook: hook.map(NfHook::from),
                 prio: hook.map(|_| self.priority),
                 policy: hook.map(|_| NfChainPolicy::Accept),
                 ..Chain::default()
             }));
-        };
-        add(PROTECTED, None);
-        add(INPUT, Some(NfHook::Input));
-        if !self.doors.is_empty() {
-            add(PROTECTED_FORWARD, None);
-            add(FORWARD, Some(NfHook::Forward));
         }
     }
 
@@ -321,6 +348,25 @@ impl Skeleton {
 
     fn set<'a>(&'a self, name: &'a str) -> Set<'a> {
         Set { family: NfFamily::INet, table: self.name(), name: name.into(), ..Set::default() }
+    }
+}
+
+impl Hook {
+    /// `enum nf_inet_hooks`, `linux/netfilter.h`.
+    const fn number(self) -> u32 {
+        match self {
+            Self::Input => 1,
+            Self::Forward => 2,
+        }
+    }
+}
+
+impl From<Hook> for NfHook {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Input => Self::Input,
+            Hook::Forward => Self::Forward,
+        }
     }
 }
 
@@ -425,6 +471,11 @@ const GRANTS_V4: &str = Kind { version: Version::V4, side: Side::Input }.name();
 const GRANTS_V6: &str = Kind { version: Version::V6, side: Side::Input }.name();
 const FORWARD_V4: &str = Kind { version: Version::V4, side: Side::Forward }.name();
 const FORWARD_V6: &str = Kind { version: Version::V6, side: Side::Forward }.name();
+
+const FILTER: &str = "filter";
+
+/// NF_ACCEPT, `linux/netfilter.h`.
+const ACCEPT: u32 = 1;
 
 /// Ten years, as for elements; `nft` reads a signed 32-bit number.
 const LONGEST_SECONDS: u32 = 10 * 366 * 24 * 3600;

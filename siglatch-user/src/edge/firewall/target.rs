@@ -88,6 +88,11 @@ impl Target {
         self.sets().find_map(|(of, set)| (of == kind).then_some(set))
     }
 
+    /// Whether both are sets of one table.
+    pub(super) fn is_in_table_of(&self, other: &Self) -> bool {
+        (self.family, &self.table) == (other.family, &other.table)
+    }
+
     /// Every set.
     pub(super) fn sets(&self) -> impl Iterator<Item = (Kind, &str)> {
         self.sets.iter().map(|(kind, set)| (*kind, set.as_str()))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netlink_sys::Socket;
 use socket2::{SockFilter, SockRef};
@@ -42,10 +43,39 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) target: Target,
+    /// What its sets of grants are called now.
+    pub(super) sets: Names,
     /// The port of the socket that our own changes come from.
     pub(super) own_port: u32,
     /// Whether the whole table is ours, or only the sets of grants.
     pub(super) whole_table: bool,
+}
+
+/// The names of the sets of grants. A firewall that takes others tells its watchers through it.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Arc<Mutex<Vec<String>>>);
+
+impl Names {
+    pub(super) fn new(target: &Target) -> Self {
+        Self(Arc::new(Mutex::new(list(target))))
+    }
+
+    /// From now on, those of this target.
+    pub(super) fn set(&self, target: &Target) {
+        *self.lock() = list(target);
+    }
+
+    fn contain(&self, set: &[u8]) -> bool {
+        self.lock().iter().any(|name| name.as_bytes() == set)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn list(target: &Target) -> Vec<String> {
+    target.sets().map(|(_, set)| set.to_owned()).collect()
 }
 
 impl Watcher {
@@ -142,14 +172,10 @@ impl Subject {
         let counts = self.whole_table
             || match change {
                 Change::Table => true,
-                Change::Set | Change::Elements => !adds && self.is_ours(attribute(attributes, SET)?),
+                Change::Set | Change::Elements => !adds && self.sets.contain(attribute(attributes, SET)?),
                 Change::Chain | Change::Rule | Change::Object | Change::Unknown => false,
             };
         counts.then_some(change)
-    }
-
-    fn is_ours(&self, set: &[u8]) -> bool {
-        self.target.sets().any(|(_, ours)| ours.as_bytes() == set)
     }
 }
 
@@ -230,7 +256,8 @@ mod tests {
             v4: Some("knockers".to_owned()),
             ..OperatorSets::default()
         };
-        let subject = Subject { target: Target::operator(&sets).unwrap(), own_port: 7, whole_table: false };
+        let target = Target::operator(&sets).unwrap();
+        let subject = Subject { sets: Names::new(&target), target, own_port: 7, whole_table: false };
         let of = |kind, set: &[u8]| subject.change(&message(kind, 8, &body(1, b"filter\0", set)));
         assert_eq!(of(0x0a0e, b"knockers\0"), Some(Change::Elements));
         assert_eq!(of(0x0a0b, b"knockers\0"), Some(Change::Set));
@@ -238,6 +265,8 @@ mod tests {
         assert_eq!(of(0x0a0e, b"others\0"), None);
         assert_eq!(of(0x0a06, b"knockers\0"), None);
         assert_eq!(of(0x0a02, b""), Some(Change::Table));
+        subject.sets.set(&Target::operator(&OperatorSets { v4: Some("others".to_owned()), ..sets }).unwrap());
+        assert_eq!([of(0x0a0e, b"knockers\0"), of(0x0a0e, b"others\0")], [None, Some(Change::Elements)]);
     }
 
     #[test]
@@ -250,8 +279,8 @@ mod tests {
     }
 
     fn own() -> Subject {
-        let own = OwnTable::default();
-        Subject { target: Target::own(&own), own_port: 7, whole_table: true }
+        let target = Target::own(&OwnTable::default());
+        Subject { sets: Names::new(&target), target, own_port: 7, whole_table: true }
     }
 
     fn message(kind: u16, port: u32, body: &[u8]) -> Message<'_> {
