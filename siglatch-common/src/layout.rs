@@ -44,7 +44,7 @@ layout!(LayoutVersion, size 4, align 4, { version @ 0 });
 
 impl LayoutVersion {
     /// Raised whenever a field of a map type changes its meaning or place, or an outcome is added or moved.
-    pub const OURS: Self = Self { version: 3 };
+    pub const OURS: Self = Self { version: 2 };
 }
 
 /// What a knock port accepts.

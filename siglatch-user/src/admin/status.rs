@@ -16,7 +16,7 @@ pub struct Status {
     pub uptime: u64,
     /// Where datagrams come in.
     pub ingress: Ingress,
-    /// The interfaces that the program is attached to.
+    /// The interfaces that the program belongs to.
     pub interfaces: Vec<Interface>,
     /// The knock ports.
     pub ports: Vec<Port>,
@@ -101,14 +101,15 @@ pub enum Ingress {
     Socket,
 }
 
-/// An interface that the program is attached to.
+/// An interface that the program belongs to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// `native` or `generic`.
+    /// `native` or `generic`; or, if it is not attached as it ought to be, `waiting` for the interface to appear, `occupied` by
+    /// another program, `refused` by the driver, `renamed` (and still attached), `taken_down` on purpose.
     pub mode: String,
-    /// The kernel's number of the program that is attached there.
+    /// The kernel's number of the program that is attached there; 0 if it is not.
     pub program: u32,
 }
 

@@ -61,6 +61,8 @@ pub enum Event {
     Pretended(Pretended),
     /// The state of the firewall.
     Firewall(Firewall),
+    /// How it stands with the XDP program.
+    Xdp(Xdp),
     /// Somebody was banned.
     Ban(Ban),
     /// A ban was lifted.
@@ -331,6 +333,20 @@ pub struct Firewall {
     /// What was found: of the table, for example `missing`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// What the system says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// [`Event::Xdp`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Xdp {
+    /// Of an interface: `native`, `generic`, `renamed`, `waiting`, `occupied`, `refused`, `taken_down`, `dropped`. Of the pins:
+    /// `pins_lost`, `pins_mended`.
+    pub state: &'static str,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// What the system says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

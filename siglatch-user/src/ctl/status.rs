@@ -44,7 +44,10 @@ pub(super) fn headline(status: &Status) -> String {
         Ingress::Xdp if status.interfaces.is_empty() => "XDP, on no interface".to_owned(),
         Ingress::Xdp => {
             let each = status.interfaces.iter();
-            let each = each.map(|at| format!("{} {} (program {})", at.name, at.mode, at.program));
+            let each = each.map(|at| match at.program {
+                0 => format!("{} {}", at.name, at.mode),
+                program => format!("{} {} (program {program})", at.name, at.mode),
+            });
             format!("XDP on {}", each.collect::<Vec<_>>().join(", "))
         }
         Ingress::Socket => "plain sockets, no XDP".to_owned(),

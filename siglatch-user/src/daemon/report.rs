@@ -31,7 +31,8 @@ pub(super) struct Constants {
     /// When it started.
     pub(super) started: Boot,
     pub(super) ingress: Ingress,
-    pub(super) interfaces: Vec<Interface>,
+    /// How it stands with each, as it changes.
+    pub(super) interfaces: watch::Receiver<Vec<Interface>>,
     pub(super) ports: Vec<Port>,
     pub(super) lanes: PerLane<LaneRule>,
 }
@@ -194,7 +195,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: now.since(*started).as_secs(),
             ingress: *ingress,
-            interfaces: interfaces.clone(),
+            interfaces: interfaces.borrow().clone(),
             ports: ports.clone(),
             interval: (rates.span.as_secs_f64() * 10.0).round() / 10.0,
             frames: Outcome::ALL.into_iter().map(|outcome| rates.frames(outcome)).collect(),

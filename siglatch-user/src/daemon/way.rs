@@ -1,27 +1,35 @@
 //! The way by which datagrams come in: the XDP program or sockets, from what can be made ready beforehand to the open
 //! lanes. Never judges a datagram.
 
+mod guard;
+mod rule_setter;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use siglatch_common::layout::PortRule;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::admin;
 use crate::config::{self, Ingress, KnockPort};
+use crate::edge::audit::Recorder;
 use crate::edge::lanes::{Lanes, Queues};
 use crate::edge::lists::Lists;
 use crate::edge::network::Network;
-use crate::edge::socket::{Filter, KnockSocket};
-use crate::edge::xdp::{self, Attached, Maps, Mode, Shield};
+use crate::edge::socket::{Filter, Sockets};
+use crate::edge::xdp::{self, Attached, Maps, Measures};
+
+use guard::Guard;
+pub(super) use rule_setter::RuleSetter;
 
 /// What is ready, and disturbs nobody yet.
 pub(super) enum Way {
     /// The program, accepted by the kernel and not attached.
     Xdp(config::Xdp, Box<xdp::Loaded>),
     /// The filter of the sockets, and where it puts what passes.
-    Sockets(Filter, Arc<Queues>),
+    Sockets(Filter, Measures, Arc<Queues>),
 }
 
 /// The way, open.
@@ -29,7 +37,10 @@ pub(super) struct Open {
     pub(super) lanes: Lanes,
     /// What the status says of it.
     pub(super) ingress: admin::Ingress,
-    pub(super) interfaces: Vec<admin::Interface>,
+    /// How it stands with each interface, as it changes.
+    pub(super) interfaces: watch::Receiver<Vec<admin::Interface>>,
+    /// By which ports, limits and interfaces are changed.
+    pub(super) rules: RuleSetter,
 }
 
 impl Way {
@@ -37,18 +48,18 @@ impl Way {
     pub(super) async fn prepare(
         ingress: Ingress,
         ports: &[KnockPort],
-        measures: xdp::Measures,
+        measures: Measures,
         network: &Network,
     ) -> Result<Self> {
+        let rules = port_rules(ports);
         match ingress {
             Ingress::Xdp(xdp) => {
-                let rules: Vec<_> = ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect();
                 let loaded = xdp::Loaded::new(&xdp, &rules, &measures, network).await?;
                 Ok(Self::Xdp(xdp, Box::new(loaded)))
             }
             Ingress::Socket => {
                 let queues = Arc::new(Queues::default());
-                Ok(Self::Sockets(Filter::new(measures, Arc::clone(&queues)), queues))
+                Ok(Self::Sockets(Filter::new(&rules, measures, Arc::clone(&queues)), measures, queues))
             }
         }
     }
@@ -65,7 +76,7 @@ impl Way {
     pub(super) fn lists(&self) -> Result<Box<dyn Lists>> {
         match self {
             Self::Xdp(xdp, _) => Ok(Box::new(Maps::open(&xdp.pin_dir)?)),
-            Self::Sockets(filter, _) => Ok(Box::new(filter.clone())),
+            Self::Sockets(filter, ..) => Ok(Box::new(filter.clone())),
         }
     }
 
@@ -74,45 +85,47 @@ impl Way {
         self,
         ports: &[KnockPort],
         network: Network,
+        recorder: Recorder,
         tasks: &mut JoinSet<Result<()>>,
     ) -> Result<Open> {
+        let (seen, interfaces) = watch::channel(Vec::new());
         match self {
             Self::Xdp(xdp, loaded) => {
                 let own = network.own_addresses().await?;
-                let Attached { shield, candidates, rules: _, diagnostics, interfaces, program } =
+                let Attached { shield, candidates, rules, diagnostics, posts, news } =
                     loaded.attach(&xdp, &own, &network).await?;
                 tasks.spawn(async { Ok(diagnostics.run().await?) });
-                tasks.spawn(mind_shield(shield, network));
-                let at =
-                    |(name, mode): (String, Mode)| admin::Interface { name, mode: mode.label().to_owned(), program };
+                let (orders, ordered) = mpsc::channel(1);
+                let guard = Guard { shield, posts, network, seen, recorder };
+                guard.tell(news);
+                tasks.spawn(guard.run(ordered));
                 Ok(Open {
                     lanes: Lanes::Rings(Box::new(candidates)),
                     ingress: admin::Ingress::Xdp,
-                    interfaces: interfaces.into_iter().map(at).collect(),
+                    interfaces,
+                    rules: RuleSetter::of_program(rules, orders),
                 })
             }
-            Self::Sockets(filter, queues) => {
-                for port in ports {
-                    for socket in KnockSocket::open(*port, &filter)? {
-                        tasks.spawn(async move { socket.listen().await.context("a knock socket") });
-                    }
-                }
+            Self::Sockets(filter, measures, queues) => {
+                let (mut sockets, listening) = Sockets::new(filter);
+                let bound = sockets.bind(ports)?;
+                sockets.adopt(ports, measures, bound);
+                tasks.spawn(async move { listening.run().await.context("a knock socket") });
                 for interface in xdp::attached(&config::Xdp::default()).unwrap_or_default() {
                     warn!(%interface, "an XDP program of siglatch is still attached and takes the knocks: siglatch-user --detach");
                 }
                 warn!("no XDP: junk costs a trip through the network stack, and the knock ports show in ss");
-                Ok(Open { lanes: Lanes::Queues(queues), ingress: admin::Ingress::Socket, interfaces: Vec::new() })
+                Ok(Open {
+                    lanes: Lanes::Queues(queues),
+                    ingress: admin::Ingress::Socket,
+                    interfaces,
+                    rules: RuleSetter::of_sockets(sockets),
+                })
             }
         }
     }
 }
 
-/// Keeps the filter's list of this host's addresses true.
-async fn mind_shield(mut shield: Shield, mut network: Network) -> Result<()> {
-    loop {
-        network.changed().await?;
-        let own = network.own_addresses().await?;
-        shield.set_own_addresses(&own)?;
-        debug!(addresses = own.len(), "this host's addresses have changed");
-    }
+fn port_rules(ports: &[KnockPort]) -> Vec<PortRule> {
+    ports.iter().map(|port| PortRule::new(port.port, port.wire)).collect()
 }

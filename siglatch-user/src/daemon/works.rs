@@ -23,7 +23,7 @@ use super::pulse::{Pulse, feed_watchdog};
 use super::report::{Around, Constants, Report, Tallies};
 use super::wall::{Standing, Wall};
 use super::warden::{self, ToWarden, Warden};
-use super::way::Open;
+use super::way::{Open, RuleSetter};
 use crate::admin::{self, Roles};
 use crate::audit::Event;
 use crate::audit::event::By;
@@ -60,6 +60,8 @@ pub(super) struct Works {
     roles: watch::Sender<Roles>,
     pub(super) tallies: Arc<Tallies>,
     pool: Arc<KeyPool>,
+    /// By which ports, limits and interfaces are changed.
+    pub(super) rules: RuleSetter,
     /// How the lanes share the private key.
     shares: watch::Sender<PerLane<u8>>,
     judge: JoinHandle<()>,
@@ -68,7 +70,7 @@ pub(super) struct Works {
     to_warden: ToWarden,
     log: AuditLog,
     ingress: admin::Ingress,
-    interfaces: Vec<admin::Interface>,
+    interfaces: watch::Receiver<Vec<admin::Interface>>,
     _instance: Instance,
 }
 
@@ -157,7 +159,8 @@ impl Works {
         })?);
 
         let mut tasks = JoinSet::new();
-        let Open { lanes, ingress, interfaces } = way.open(&settings.ports, network, &mut tasks).await?;
+        let Open { lanes, ingress, interfaces, rules } =
+            way.open(&settings.ports, network, recorder.clone(), &mut tasks).await?;
         itself::give_memory_back();
         let (shares, shared) = watch::channel(shares_of(&settings.lanes));
         let depths = lanes.depths();
@@ -167,7 +170,7 @@ impl Works {
             let sources = Sources {
                 started: clock::now().wall,
                 ingress,
-                interfaces: Box::new(move || interfaces.clone()),
+                interfaces: Box::new(move || interfaces.borrow().clone()),
                 filter: counted,
                 depths: depths.clone(),
                 rooms: rooms(ingress, &settings.lanes),
@@ -204,6 +207,7 @@ impl Works {
             roles,
             tallies,
             pool,
+            rules,
             shares,
             judge,
             to_judge,
@@ -218,7 +222,7 @@ impl Works {
 
     /// What the service manager shows: where knocks come in, and whose.
     pub(super) fn in_a_line(&self, settings: &Settings) -> String {
-        let at: Vec<_> = self.interfaces.iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
+        let at: Vec<_> = self.interfaces.borrow().iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
         let way = match self.ingress {
             admin::Ingress::Xdp => format!("XDP on {}", at.join(", ")),
             admin::Ingress::Socket => "plain sockets".to_owned(),

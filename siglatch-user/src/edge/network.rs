@@ -1,4 +1,4 @@
-//! Asks the kernel about this host's network: its addresses, and what is attached to an interface. Never changes it.
+//! Asks the kernel about this host's network: its addresses, its interfaces, and what is attached to one. Never changes it.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use rtnetlink::packet_core::NetlinkMessage;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
-use rtnetlink::sys::SocketAddr;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use rtnetlink::sys::{AsyncSocket as _, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use siglatch_common::address::Address;
 use thiserror::Error;
 
 use super::xdp::Mode;
 
-/// A connection to rtnetlink that is told of address changes.
+/// A connection to rtnetlink that is told when addresses or interfaces change.
 #[derive(Debug)]
 pub struct Network {
     handle: Handle,
@@ -22,6 +22,15 @@ pub struct Network {
 }
 
 type Events = futures_channel::mpsc::UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
+
+/// An interface that is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The kernel's number of it, which no other gets as long as the machine runs.
+    pub index: u32,
+    /// The XDP program that it has.
+    pub occupant: Option<Occupant>,
+}
 
 /// The XDP program of an interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,8 +61,10 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Open`] if there is no rtnetlink here.
     pub fn open() -> Result<Self, NetworkError> {
-        let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, handle, events) = new_multicast_connection(&groups).map_err(NetworkError::Open)?;
+        let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Link];
+        let (mut connection, handle, events) = new_multicast_connection(&groups).map_err(NetworkError::Open)?;
+        // Too many changes at once end no connection: whoever waits for them looks now and then as well.
+        connection.socket_mut().socket_mut().set_no_enobufs(true).map_err(NetworkError::Open)?;
         tokio::spawn(connection);
         Ok(Self { handle, events: Box::new(events) })
     }
@@ -73,7 +84,7 @@ impl Network {
         Ok(own)
     }
 
-    /// Waits until some address was added or removed.
+    /// Waits until some address or some interface has come, gone or become another.
     ///
     /// # Errors
     /// [`NetworkError::Ended`] if no more changes will be told.
@@ -83,19 +94,45 @@ impl Network {
         Ok(())
     }
 
-    /// The XDP program of an interface; nothing if it has none.
+    /// The interface of that name, if there is one.
     ///
     /// # Errors
-    /// If there is no such interface.
-    pub async fn xdp_occupant(&self, interface: &str) -> Result<Option<Occupant>, NetworkError> {
-        let mut links = self.handle.link().get().match_name(interface.to_owned()).execute();
-        let link = links.try_next().await?.ok_or(NetworkError::Ended)?;
-        let xdp = link.attributes.into_iter().find_map(|attribute| match attribute {
-            LinkAttribute::Xdp(xdp) => Some(xdp),
-            _ => None,
-        });
-        Ok(xdp.as_deref().and_then(occupant))
+    /// If the kernel refuses to say.
+    pub async fn interface(&self, name: &str) -> Result<Option<Found>, NetworkError> {
+        let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
+        Ok(there(links.try_next().await)?.map(|link| found(&link)))
     }
+
+    /// The name of the interface of that number, if there is one.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
+    pub async fn name_of(&self, index: u32) -> Result<Option<String>, NetworkError> {
+        let mut links = self.handle.link().get().match_index(index).execute();
+        let link = there(links.try_next().await)?;
+        Ok(link.and_then(|link| {
+            link.attributes.into_iter().find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name),
+                _ => None,
+            })
+        }))
+    }
+}
+
+/// That there is no such interface is an answer.
+fn there(answer: Result<Option<LinkMessage>, rtnetlink::Error>) -> Result<Option<LinkMessage>, NetworkError> {
+    match answer {
+        Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -libc::ENODEV => Ok(None),
+        answer => Ok(answer?),
+    }
+}
+
+fn found(link: &LinkMessage) -> Found {
+    let xdp = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => Some(xdp),
+        _ => None,
+    });
+    Found { index: link.header.index, occupant: xdp.and_then(|xdp| occupant(xdp)) }
 }
 
 /// `Local` is the host's own end where the two differ (point-to-point links); else only `Address` may be there.

@@ -22,6 +22,7 @@ impl Event {
             Self::UndoLost(_) => "undo_lost",
             Self::Pretended(_) => "pretended",
             Self::Firewall(_) => "firewall",
+            Self::Xdp(_) => "xdp",
             Self::Ban(_) => "ban",
             Self::Unban(_) => "unban",
             Self::Reload(_) => "reload",
@@ -36,7 +37,7 @@ impl Event {
     }
 
     /// Every name, for those who search.
-    pub const NAMES: [&str; 25] = [
+    pub const NAMES: [&str; 26] = [
         "start",
         "stop",
         "knock",
@@ -52,6 +53,7 @@ impl Event {
         "undo_lost",
         "pretended",
         "firewall",
+        "xdp",
         "ban",
         "unban",
         "reload",

@@ -8,7 +8,7 @@ use siglatch_common::ban::Reason;
 use siglatch_common::units::{Boot, Wall};
 use siglatch_common::wire::v1::{ActionId, Payload, UserId};
 
-use super::{Admin, By, Debug, Disk, Event, Firewall, Junk, Lost, Reload, Rotated, Start};
+use super::{Admin, By, Debug, Disk, Event, Firewall, Junk, Lost, Reload, Rotated, Start, Xdp};
 use crate::bans::Sentence;
 use crate::gate::{
     Admission, Bound, Call, Debt, DebtId, Ender, Ending, Grant, GrantKey, GrantsEnded, GrantsOpened, How, Job, JobId,
@@ -41,6 +41,7 @@ pub(crate) fn every() -> Vec<Event> {
             found: Some("missing".to_owned()),
             error: None,
         }),
+        Event::Xdp(Xdp { state: "occupied", interface: Some("eth0".to_owned()), error: None }),
         Event::sentenced(&Sentence {
             source: SOURCE,
             reason: Reason::Unauthentic,

@@ -77,7 +77,8 @@ fn report(tallies: &Arc<Tallies>) -> Report {
     let constants = Constants {
         started: at(0),
         ingress: Ingress::Xdp,
-        interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 7 }],
+        interfaces: watch::channel(vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 7 }])
+            .1,
         ports: vec![Port { port: 62201, wire: "sealed".to_owned() }],
         lanes: PerLane { stamped: rule, known: rule, unknown: rule },
     };

@@ -97,7 +97,7 @@ fn journal_name(name: &str) -> String {
 }
 
 /// How urgent the journal shows it.
-const fn level(event: &Event) -> Level {
+fn level(event: &Event) -> Level {
     match event {
         Event::GrantFailed(_) | Event::Lost(_) | Event::UndoLost(_) => Level::Error,
         Event::ExecDropped { .. } | Event::Starter { .. } | Event::Debug(_) => Level::Warn,
@@ -106,6 +106,10 @@ const fn level(event: &Event) -> Level {
             Some(_) | None => Level::Warn,
         },
         Event::Firewall(firewall) => of_state(firewall.error.is_some()),
+        Event::Xdp(xdp) => match xdp.state {
+            "native" | "generic" | "dropped" | "pins_mended" => Level::Info,
+            _ => Level::Warn,
+        },
         Event::Disk(disk) => of_state(disk.error.is_some()),
         Event::Reload(reload) => of_state(reload.error.is_some()),
         Event::Start(_)

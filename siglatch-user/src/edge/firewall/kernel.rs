@@ -92,7 +92,7 @@ impl Kernel {
     /// Does what [`super::Firewall::take_away`] says.
     pub(super) fn take_away(&mut self) -> Result<bool, FirewallError> {
         let House::Own { nft, skeleton, written: _ } = &self.house else { return Ok(false) };
-        if ground(&mut self.netlink, &self.target)? == Ground::Bare {
+        if ground(&mut self.netlink, &self.target, skeleton)? == Ground::Bare {
             return Ok(false);
         }
         nft.apply(&skeleton.removal(), &self.target).map(|()| true)

@@ -89,7 +89,6 @@ impl Firewall {
         Kernel::of(settings, knock_ports)?.map_or(Ok(()), |mut kernel| kernel.check())
     }
 
-<<<<<<< HEAD
     /// Takes our own table away, with what it closes and who is let in; says whether it was there. Of the operator's table
     /// nothing is touched: grants in its sets end by themselves.
     ///
@@ -97,7 +96,8 @@ impl Firewall {
     /// What `nft` or the kernel answered.
     pub fn take_away(settings: &Settings) -> Result<bool, FirewallError> {
         Kernel::of(settings, &[])?.map_or(Ok(false), |mut kernel| kernel.take_away())
-=======
+    }
+
     /// Goes over to other settings, of the same mode and table, with the grants that hold under them. In our own table
     /// that is one transaction of `nft`, and no moment in which a protected port is open or a granted one closed. Of
     /// the operator's sets, the new ones are filled before the old ones are emptied. Nothing is run if all is as before.
@@ -117,7 +117,6 @@ impl Firewall {
             None if matches!(settings, Settings::Untouched) => Ok(Adopted::default()),
             None => Err(FirewallError::NotLive),
         }
->>>>>>> d7a68b1 (firewall: goes over to other services, doors, priority, knock ports or sets while grants stand; chains that stay are not made anew)
     }
 
     /// Lets each grant end no earlier than `ttl` from now. One that the kernel holds for longer stays as it is; a

@@ -214,7 +214,7 @@ mod tests {
 
     fn lists() -> (Filter, Dry) {
         let measures = Measures { tuning: Tuning::NONE, bans: 4, known: 4, rings: PerLane::default() };
-        let filter = Filter::new(measures, Arc::new(Queues::default()));
+        let filter = Filter::new(&[], measures, Arc::new(Queues::default()));
         (filter.clone(), Dry::new(Box::new(filter)))
     }
 

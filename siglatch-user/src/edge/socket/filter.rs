@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use siglatch_common::address::{Address, Network};
 use siglatch_common::ban::Ban;
 use siglatch_common::filter::{self, Arrival};
-use siglatch_common::layout::{Known, Offender, StampKey};
+use siglatch_common::layout::{Known, Offender, PortRule, StampKey};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::stamp::SLOTS;
 
@@ -27,24 +27,34 @@ pub struct Filter {
 impl Filter {
     /// A filter that knows nobody, and hands candidates to these queues.
     #[must_use]
-    pub fn new(measures: Measures, queues: Arc<Queues>) -> Self {
-        Self { tables: Arc::new(Mutex::new(Tables::new(measures))), queues }
+    pub fn new(ports: &[PortRule], measures: Measures, queues: Arc<Queues>) -> Self {
+        Self { tables: Arc::new(Mutex::new(Tables::new(ports, measures))), queues }
+    }
+
+    /// Lets other ports and limits count, between two datagrams. The sizes of tables, and the key that spreads sources over
+    /// them, stay as they are.
+    pub fn set_rules(&self, ports: &[PortRule], measures: Measures) {
+        self.tables().set_rules(ports, measures);
     }
 
     /// Decides about a datagram, hands it on if it is a candidate, and counts.
     pub(super) fn judge(&self, letter: Letter<'_>) -> Outcome {
         let mut tables = self.tables();
         let length = u16::try_from(letter.payload.len()).unwrap_or(u16::MAX);
-        let outcome = filter::form(false, length, &letter.rule).unwrap_or_else(|| {
-            let arrival = Arrival {
-                source: letter.source.halves(),
-                source_port: letter.source_port,
-                dest_port: letter.rule.port,
-                payload_at: 0,
-            };
-            let desk = Desk { tables: &tables, queues: &self.queues, letter };
-            filter::judge(&arrival, &letter.rule, &letter.payload, &desk)
-        });
+        let outcome = match tables.ports.rule(letter.port) {
+            // Its socket is about to be closed.
+            None => Outcome::OtherPort,
+            Some(rule) => filter::form(false, length, &rule).unwrap_or_else(|| {
+                let arrival = Arrival {
+                    source: letter.source.halves(),
+                    source_port: letter.source_port,
+                    dest_port: rule.port,
+                    payload_at: 0,
+                };
+                let desk = Desk { tables: &tables, queues: &self.queues, letter };
+                filter::judge(&arrival, &rule, &letter.payload, &desk)
+            }),
+        };
         tables.count(outcome, letter.source);
         outcome
     }

@@ -8,7 +8,7 @@ use siglatch_common::address::{Address, Halves};
 use siglatch_common::ban::Ban;
 use siglatch_common::filter::{Arrival, Host, Word};
 use siglatch_common::lane::{Lane, PerLane};
-use siglatch_common::layout::{Offender, PortRule, StampKey, Tuning};
+use siglatch_common::layout::{Offender, PortRule, PortTable, StampKey, Tuning};
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::pace::Pace;
 use siglatch_common::siphash::{Key, siphash_1_3};
@@ -22,6 +22,7 @@ use crate::edge::xdp::Measures;
 /// The tables. What strangers can change has its size from the beginning; the rest has a limit.
 #[derive(Debug)]
 pub(super) struct Tables {
+    pub(super) ports: PortTable,
     pub(super) measures: Measures,
     pub(super) bans: HashMap<Address, Cell<Ban>>,
     pub(super) banned_networks: Prefixes<Cell<Ban>>,
@@ -49,7 +50,7 @@ pub(super) struct Acquaintance {
 pub(super) struct Letter<'a> {
     pub(super) source: Address,
     pub(super) source_port: u16,
-    pub(super) rule: PortRule,
+    pub(super) port: u16,
     pub(super) payload: &'a [u8],
     pub(super) arrived: Boot,
 }
@@ -63,10 +64,11 @@ pub(super) struct Desk<'a> {
 
 impl Tables {
     /// Empty ones.
-    pub(super) fn new(measures: Measures) -> Self {
+    pub(super) fn new(ports: &[PortRule], measures: Measures) -> Self {
         let Tuning { bucket_mask, copy_mask, .. } = measures.tuning;
         let words = |mask: u32| (0..=mask).map(|_| Cell::new(0)).collect();
         Self {
+            ports: PortTable::new(ports),
             measures,
             bans: HashMap::new(),
             banned_networks: Prefixes::default(),
@@ -79,6 +81,15 @@ impl Tables {
             offenders: vec![Offender::default(); OFFENDERS].into(),
             counts: [0; Outcome::ALL.len()],
         }
+    }
+
+    /// Goes by others from now on.
+    pub(super) fn set_rules(&mut self, ports: &[PortRule], measures: Measures) {
+        let Tuning { spread, bucket_mask, copy_mask, .. } = self.measures.tuning;
+        let tuning = Tuning { spread, bucket_mask, copy_mask, ..measures.tuning };
+        self.ports = PortTable::new(ports);
+        // How many bans and known origins there is room for is a limit here, and no size.
+        self.measures = Measures { tuning, ..measures };
     }
 
     /// Counts an outcome, and notes one refused datagram of many.
@@ -115,7 +126,7 @@ impl<'a> Host for Desk<'a> {
     type Word = Place<'a>;
 
     fn port(&self, port: u16) -> Option<PortRule> {
-        (port == self.letter.rule.port).then_some(self.letter.rule)
+        self.tables.ports.rule(port)
     }
 
     /// The stack delivers only what is for this host, and takes nothing from outside that says to come from it.

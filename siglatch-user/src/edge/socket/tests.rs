@@ -185,8 +185,15 @@ fn full_lists_take_nothing_new_and_keep_what_they_have() {
 const SUBMITTED: Outcome = Outcome::SubmittedUnknown;
 const KNOWN: Outcome = Outcome::SubmittedKnown;
 
+const PORT: u16 = 62_201;
+
+fn measures(tuning: Tuning) -> Measures {
+    Measures { tuning, bans: 4, known: 4, rings: PerLane::default() }
+}
+
 /// A filter and its queues.
 struct Stand {
+    measures: Measures,
     filter: Filter,
     lanes: Lanes,
     now: Boot,
@@ -196,9 +203,14 @@ struct Stand {
 impl Stand {
     fn new(tuning: Tuning) -> Self {
         let queues = Arc::new(Queues::default());
-        let filter =
-            Filter::new(Measures { tuning, bans: 4, known: 4, rings: PerLane::default() }, Arc::clone(&queues));
-        Self { filter, lanes: Lanes::Queues(queues), now: Boot::from_nanos(SECOND), sent: 0 }
+        let filter = Filter::new(&[], measures(tuning), Arc::clone(&queues));
+        Self {
+            measures: measures(tuning),
+            filter,
+            lanes: Lanes::Queues(queues),
+            now: Boot::from_nanos(SECOND),
+            sent: 0,
+        }
     }
 
     /// Sends a sealed datagram unlike any other.
@@ -208,8 +220,9 @@ impl Stand {
     }
 
     fn send_bytes(&mut self, payload: &[u8], wire: Wire, source: &str) -> Outcome {
-        let rule = PortRule::new(62_201, wire);
-        self.filter.judge(Letter { source: address(source), source_port: 40_000, rule, payload, arrived: self.now })
+        self.filter.set_rules(&[PortRule::new(PORT, wire)], self.measures);
+        let letter = Letter { source: address(source), source_port: 40_000, port: PORT, payload, arrived: self.now };
+        self.filter.judge(letter)
     }
 
     /// Everything that has been submitted since the last call.

@@ -8,6 +8,8 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use thiserror::Error;
 
+use crate::edge::network::NetworkError;
+
 /// The shield cannot be raised.
 #[derive(Debug, Error)]
 pub enum XdpError {
@@ -17,14 +19,9 @@ pub enum XdpError {
         /// The interfaces there are.
         known: String,
     },
-    /// No such interface.
-    #[error("there is no interface \"{name}\" here; {known}")]
-    UnknownInterface {
-        /// As it was given.
-        name: String,
-        /// The interfaces there are.
-        known: String,
-    },
+    /// The kernel does not say what it knows of an interface.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A capability is missing.
     #[error(
         "loading and attaching the XDP program needs {missing}: start as root, or under systemd with AmbientCapabilities={missing}; without XDP, use --ingress socket"
@@ -66,7 +63,7 @@ pub enum XdpError {
         mode: &'static str,
         /// What the kernel said.
         #[source]
-        source: ProgramError,
+        source: io::Error,
     },
     /// The kernel does not take the object.
     #[error("the kernel does not load the XDP program's maps: {0}")]

@@ -49,7 +49,8 @@ fn capability() -> Result<(), XdpError> {
     if missing.is_empty() { Ok(()) } else { Err(XdpError::Capability { missing: missing.join(" ") }) }
 }
 
-fn bpffs(pin_dir: &Path) -> Result<(), XdpError> {
+/// Whether pins can be made there.
+pub(super) fn bpffs(pin_dir: &Path) -> Result<(), XdpError> {
     let existing = pin_dir.ancestors().find_map(|path| statfs(path).ok());
     match existing {
         Some(found) if found.f_type == BPF_FS_MAGIC => Ok(()),

@@ -14,12 +14,13 @@ use siglatch_common::outcome::Counters;
 use siglatch_common::stamp::SLOTS;
 
 use super::XdpError;
-use super::pins::{MAPS, Pins};
+use super::pins::Pins;
 use crate::edge::lists::{ListError, Lists, Size};
 
 /// The maps of the running filter, but for own addresses and rings.
 pub struct Maps {
-    pins: Pins,
+    /// Every map by its name, open even if its pin is removed.
+    all: Vec<(&'static str, MapData)>,
     blacklist: HashMap<MapData, Source, Ban>,
     networks: LpmTrie<MapData, Source, Ban>,
     allowlist: LpmTrie<MapData, Source, u64>,
@@ -44,7 +45,7 @@ impl Maps {
             stamp_keys: pinned(&pins, STAMP_KEYS)?,
             offenders: pinned(&pins, OFFENDERS)?,
             counters: pinned(&pins, COUNTERS)?,
-            pins,
+            all: pins.open_all()?,
         })
     }
 }
@@ -118,15 +119,15 @@ impl Lists for Maps {
     }
 
     fn number(&self) -> Result<u64, ListError> {
-        let number = |list| {
-            let data = MapData::from_pin(self.pins.map(list)).map_err(error(list))?;
-            data.info().map(|info| info.id()).map_err(error(list))
+        let number = |list| match self.all.iter().find(|(name, _)| *name == list) {
+            Some((_, map)) => map.info().map(|info| info.id()).map_err(error(list)),
+            None => Ok(0),
         };
         Ok(u64::from(number(BLACKLIST)?) << 32 | u64::from(number(NETWORKS)?))
     }
 
     fn sizes(&self) -> Result<Vec<Size>, ListError> {
-        MAPS.iter().map(|list| size(&self.pins, list)).collect()
+        self.all.iter().map(|(list, map)| size(list, map)).collect()
     }
 }
 
@@ -136,8 +137,7 @@ fn pinned<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) ->
     Map::from_map_data(data).and_then(M::try_from).map_err(XdpError::map(name))
 }
 
-fn size(pins: &Pins, list: &'static str) -> Result<Size, ListError> {
-    let data = MapData::from_pin(pins.map(list)).map_err(error(list))?;
+fn size(list: &'static str, data: &MapData) -> Result<Size, ListError> {
     let room = u64::from(data.info().map_err(error(list))?.max_entries());
     // proc(5): what the kernel says of a map's descriptor.
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd()));

@@ -6,10 +6,14 @@ mod diagnostics;
 mod error;
 mod gauge;
 mod ground;
+mod link;
 mod lists;
 mod live;
 mod pins;
+mod posts;
 mod ring;
+
+use std::os::fd::AsFd as _;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
@@ -18,7 +22,7 @@ use siglatch_common::lane::{Lane, PerLane};
 use siglatch_common::layout::{PortRule, Tuning};
 use siglatch_common::pace::Pace;
 use siglatch_common::siphash::Key;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config;
 use crate::edge::network::Network;
@@ -29,6 +33,8 @@ pub use error::XdpError;
 pub use gauge::Gauge;
 pub use lists::Maps;
 pub use live::LiveRules;
+pub use pins::PinNews;
+pub use posts::{PostNews, Posts, Standing};
 pub use ring::Candidates;
 
 use addresses::OwnAddresses;
@@ -75,10 +81,10 @@ pub struct Attached {
     pub rules: LiveRules,
     /// Single frames, if the operator asks for them.
     pub diagnostics: Diagnostics,
-    /// Each interface, with the mode the program runs in.
-    pub interfaces: Vec<(String, Mode)>,
-    /// The kernel's number of the program.
-    pub program: u32,
+    /// The program at its interfaces, to be watched over.
+    pub posts: Posts,
+    /// How it stands with each at first.
+    pub news: Vec<PostNews>,
 }
 
 impl Loaded {
@@ -140,21 +146,13 @@ impl Loaded {
         let diagnostics = Diagnostics::new(take(&mut self.ebpf, "frames")?)?;
 
         let program = program(&mut self.ebpf)?;
-        let mut interfaces = Vec::new();
-        for interface in &settings.interfaces {
-            let mode = attach::attach(program, interface, settings.attach, &self.pins, network).await?;
-            info!(%interface, mode = mode.label(), "XDP program attached");
-            if mode == Mode::Generic {
-                warn!(%interface, "generic mode: the driver has no native XDP; drops cost several times as much");
-            }
-            interfaces.push((interface.clone(), mode));
-        }
-        for interface in self.pins.forget_links_except(&settings.interfaces)? {
-            info!(%interface, "XDP program detached: no longer among the interfaces");
-        }
-        self.pins.pin_program(program)?;
-        let program = program.info().map_err(XdpError::verify)?.id();
-        Ok(Attached { shield, candidates, rules: self.rules, diagnostics, interfaces, program })
+        let number = program.info().map_err(XdpError::verify)?.id();
+        let descriptor =
+            program.fd().map_err(XdpError::verify)?.as_fd().try_clone_to_owned().map_err(XdpError::Poll)?;
+        let held = self.pins.hold()?;
+        let mut posts = Posts::new(descriptor, number, settings.attach, self.pins, held);
+        let news = posts.begin(&settings.interfaces, network).await?;
+        Ok(Attached { shield, candidates, rules: self.rules, diagnostics, posts, news })
     }
 }
 

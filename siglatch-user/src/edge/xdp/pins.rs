@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, MapInfo};
-use aya::programs::Xdp;
 use siglatch_common::layout::LayoutVersion;
 
-use super::XdpError;
+use super::link::{self, Link};
+use super::{XdpError, ground};
 
 /// The maps that outlive the daemon, by name.
 pub(super) const MAPS: [&str; 15] = [
@@ -92,17 +93,51 @@ impl Pins {
     }
 
     /// Pins the program, in place of an earlier one.
-    pub(super) fn pin_program(&self, program: &mut Xdp) -> Result<(), XdpError> {
+    pub(super) fn pin_program(&self, program: BorrowedFd<'_>) -> Result<(), XdpError> {
         let path = self.dir.join(PROGRAM);
         remove(&path)?;
-        program.pin(&path).map_err(|error| XdpError::Pin { path, source: io::Error::other(error) })
+        link::pin(program, &path).map_err(XdpError::pin(&path))
     }
 
-    /// Unpins, and so detaches, the links of other interfaces; names the interfaces.
+    /// Pins a link, unless its interface has one.
+    pub(super) fn pin_link(&self, link: &Link, interface: &str) -> Result<(), XdpError> {
+        let path = self.link(interface);
+        match link.pin(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(XdpError::pin(&path)(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether a link of that interface is pinned.
+    pub(super) fn has_link(&self, interface: &str) -> bool {
+        is_there(&self.link(interface))
+    }
+
+    /// Unpins the link of an interface.
+    pub(super) fn forget_link(&self, interface: &str) -> Result<(), XdpError> {
+        remove(&self.link(interface))
+    }
+
+    /// Opens every map, all of which must be pinned; with its name.
+    pub(super) fn open_all(&self) -> Result<Vec<(&'static str, MapData)>, XdpError> {
+        let open = |name| MapData::from_pin(self.map(name)).map(|map| (name, map)).map_err(XdpError::map(name));
+        MAPS.into_iter().map(open).collect()
+    }
+
+    /// Opens all maps, so that they can be pinned again.
+    pub(super) fn hold(&self) -> Result<Held, XdpError> {
+        Ok(Held { maps: self.open_all()?, standing: Pinned::Whole })
+    }
+
+    /// Detaches and unpins the links of other interfaces; names the interfaces.
     pub(super) fn forget_links_except(&self, interfaces: &[String]) -> Result<Vec<String>, XdpError> {
         let mut forgotten = Vec::new();
         for interface in self.linked_interfaces()? {
             if !interfaces.contains(&interface) {
+                // A daemon that runs holds the link as well.
+                if let Ok(link) = Link::from_pin(&self.link(&interface)) {
+                    let _ = link.detach();
+                }
                 remove(&self.link(&interface))?;
                 forgotten.push(interface);
             }
@@ -138,6 +173,71 @@ impl Pins {
     }
 }
 
+/// Every map that outlives the daemon, by a descriptor of its own: the pins can be made again from them.
+pub(super) struct Held {
+    maps: Vec<(&'static str, MapData)>,
+    standing: Pinned,
+}
+
+/// How it stood with the pins at the last look.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Pinned {
+    Whole,
+    /// Some were missing.
+    Torn,
+    /// They cannot be made again, and why.
+    Lost(String),
+}
+
+/// What has changed about the pins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PinNews {
+    /// Some had been removed, and are there again.
+    Mended(usize),
+    /// They are gone and cannot be made again, and why.
+    Lost(String),
+}
+
+impl Held {
+    /// Whether nothing was missing at the last look.
+    pub(super) fn were_whole(&self) -> bool {
+        self.standing == Pinned::Whole
+    }
+
+    /// Looks whether everything is pinned; pins what is missing for the second time.
+    pub(super) fn look(&mut self, pins: &Pins, program: BorrowedFd<'_>, links: &[(&str, &Link)]) -> Option<PinNews> {
+        let maps = self.maps.iter().map(|(name, map)| (pins.map(name), map.fd().as_fd()));
+        let objects = maps.chain([(pins.dir.join(PROGRAM), program)]);
+        let links = links.iter().map(|(interface, link)| (pins.link(interface), link.as_fd()));
+        let missing: Vec<_> = objects.chain(links).filter(|(path, _)| !is_there(path)).collect();
+        if missing.is_empty() {
+            let earlier = std::mem::replace(&mut self.standing, Pinned::Whole);
+            return matches!(earlier, Pinned::Lost(_)).then_some(PinNews::Mended(0));
+        }
+        if self.standing == Pinned::Whole {
+            self.standing = Pinned::Torn;
+            return None;
+        }
+        let count = missing.len();
+        let mended = ground::bpffs(&pins.dir).and_then(|()| {
+            fs::create_dir_all(&pins.dir).map_err(XdpError::pin(&pins.dir))?;
+            missing.into_iter().try_for_each(|(path, object)| link::pin(object, &path).map_err(XdpError::pin(&path)))
+        });
+        match mended {
+            Ok(()) => {
+                self.standing = Pinned::Whole;
+                Some(PinNews::Mended(count))
+            }
+            Err(error) => {
+                let lost = Pinned::Lost(error.to_string());
+                let is_new = self.standing != lost;
+                self.standing = lost;
+                is_new.then(|| PinNews::Lost(error.to_string()))
+            }
+        }
+    }
+}
+
 /// What the kernel goes by: two maps of one shape can stand for each other.
 fn shape(info: &MapInfo) -> (Option<u32>, u32, u32, u32) {
     (info.map_type().ok().map(|kind| kind as u32), info.key_size(), info.value_size(), info.max_entries())
@@ -150,6 +250,10 @@ fn data(map: &Map) -> Option<&MapData> {
         }
         _ => None,
     }
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 fn remove(path: &Path) -> Result<(), XdpError> {
