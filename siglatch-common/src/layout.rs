@@ -301,19 +301,6 @@ layout!(Candidate, size 296, align 8, {
     arrival_ns @ 0, source @ 8, source_port @ 24, dest_port @ 26, length @ 28, wire @ 30, lane @ 31, datagram @ 32,
 });
 
-/// A frame that the operator wanted to be told of, as it travels through the ring `frames`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct Told {
-    /// Offset 0, 16 bytes; zero if it is not IP.
-    pub source: Address,
-    /// Offset 16, 4 bytes, native byte order: the number of the outcome.
-    pub outcome: u32,
-    /// Offset 20, 4 bytes, zero.
-    pub reserved: u32,
-}
-layout!(Told, size 24, align 8, { source @ 0, outcome @ 16, reserved @ 20 });
-
 impl Candidate {
     /// The longest datagram of any wire, in bytes: a stamp and a sealed packet.
     pub const ROOM: usize = 264;

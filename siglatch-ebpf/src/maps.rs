@@ -17,7 +17,7 @@ use siglatch_common::filter::{Arrival, Host, Word, judge};
 use siglatch_common::frame::{Frame, source_of};
 use siglatch_common::lane::Lane;
 use siglatch_common::layout::{
-    Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortRule, RulePair, Rules, Source, StampKey, Told,
+    Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortRule, RulePair, Rules, Source, StampKey,
 };
 use siglatch_common::outcome::{Counters, Outcome};
 use siglatch_common::own_addresses::{BUCKETS, bucket_of, holds};
@@ -92,10 +92,6 @@ static LANE_KNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
 #[btf_map(name = "lane_unknown")]
 static LANE_UNKNOWN: RingBuf<(), RING_BYTES> = RingBuf::new();
 
-/// Frames told one by one, on their way to the daemon's log.
-#[btf_map(name = "frames")]
-static FRAMES: RingBuf<(), TOLD_BYTES> = RingBuf::new();
-
 /// What the bytes of the maps above mean. Only user space reads it.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<LayoutVersion, 1> = Array::new();
@@ -153,19 +149,6 @@ pub fn rules() -> &'static Rules {
     let counts = unsafe { (&raw const (*pair).counts).read_volatile() };
     // SAFETY: one of the two, and the one that is not written.
     unsafe { &*(&raw const (*pair).rules).cast::<Rules>().add((counts & 1) as usize) }
-}
-
-/// Hands a frame's source and outcome to the daemon's log. Out of line, as [`note_source_of`].
-#[inline(never)]
-pub fn tell_of(ctx: *mut xdp_md, outcome: Outcome) {
-    let ctx = XdpContext::new(black_box(ctx));
-    let source = source_of(&Packet::new(&ctx)).unwrap_or(Halves { first: 0, last: 0 });
-    let Some(mut entry) = FRAMES.reserve_untyped::<Told>(0) else { return };
-    // SAFETY: reserved ring memory, 8-byte aligned and as long as a `Told`.
-    unsafe {
-        entry.as_mut_ptr().write(Told { source: source.address(), outcome: outcome as u32, reserved: 0 });
-    }
-    entry.submit(0);
 }
 
 /// Whether one more frame may be told this second.
@@ -446,9 +429,6 @@ const DIAGNOSTICS: Pace = Pace::per_second(100, 100);
 
 /// Bytes of a ring.
 const RING_BYTES: usize = 256 * 1024;
-
-/// Bytes of the ring of frames that are told; more than are told in ten seconds.
-const TOLD_BYTES: usize = 64 * 1024;
 
 /// Places for offenders, a power of two.
 const OFFENDER_PLACES: u32 = 1024;

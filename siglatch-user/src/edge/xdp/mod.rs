@@ -143,7 +143,7 @@ impl Loaded {
         let candidates =
             PerLane { stamped: ring(Lane::Stamped)?, known: ring(Lane::Known)?, unknown: ring(Lane::Unknown)? };
 
-        let diagnostics = Diagnostics::new(take(&mut self.ebpf, "frames")?)?;
+        let diagnostics = Diagnostics::new(&mut self.ebpf)?;
 
         let program = program(&mut self.ebpf)?;
         let number = program.info().map_err(XdpError::verify)?.id();
