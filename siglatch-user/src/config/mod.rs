@@ -45,7 +45,7 @@ pub use settings::{
     AdminRule, Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule,
     LaneRule, Limits, MetricsAddress, OperatorSets, OwnTable, Peer, Scope, Settings, WhenFailing, Xdp,
 };
-pub use single::{admin_socket, audit_log, length_of_time, network};
+pub use single::{admin_socket, audit_log, length_of_time, network, observer_socket};
 
 use finding::Findings;
 use key_files::Cabinet;

@@ -35,6 +35,14 @@ pub fn admin_socket(text: &str, folder: &Path) -> PathBuf {
     folder.join(socket.unwrap_or(AdminRule::DEFAULT_SOCKET))
 }
 
+/// Where the daemon tells observers what happens, by a configuration in that folder; nothing if it does nowhere.
+#[must_use]
+pub fn observer_socket(text: &str, folder: &Path) -> Option<PathBuf> {
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let admin = tree.get_ref().get("admin").and_then(|admin| admin.get_ref().as_table())?;
+    admin.get("observer_socket").and_then(|socket| socket.get_ref().as_str()).map(|socket| folder.join(socket))
+}
+
 /// The file of the audit log, and the folder where its head is, by a configuration in that folder.
 #[must_use]
 pub fn audit_log(text: &str, folder: &Path) -> (PathBuf, PathBuf) {

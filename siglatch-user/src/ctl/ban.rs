@@ -30,15 +30,21 @@ pub(super) struct Ban {
     /// Why, for those who read the list later
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     comment: Comment,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     daemon: Reach,
 }
 
 impl Ban {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { network, length, comment, daemon } = self;
+        let Self { network, length, comment, json, daemon } = self;
         let seconds = length.and_then(|length| NonZeroU64::new(length.as_secs()));
         let banned: Banned = daemon.connect()?.ask(&Request::Ban(BanOrder { network, seconds, comment }))?;
+        if json {
+            return show::json(&banned);
+        }
         let how_long =
             banned.entry.left.map_or_else(|| "for good".to_owned(), |left| format!("for {}", show::span(left)));
         let instead = if banned.replaced { ", in place of an earlier ban" } else { "" };

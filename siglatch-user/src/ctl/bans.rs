@@ -57,15 +57,13 @@ impl Bans {
         let query = BansQuery { reason, net, sort: sort.into(), limit, after: None };
         let page = list(&mut daemon.connect()?, query)?;
         if json {
-            return show::print(&format!("{}\n", serde_json::to_string(&page)?));
+            return show::json(&page);
         }
         if page.bans.is_empty() {
             return show::print("no bans\n");
         }
         show::print(&table(&page).text())?;
-        if page.more {
-            eprintln!("{} of {}", show::grouped(page.bans.len() as u64), show::grouped(page.total as u64));
-        }
+        show::tell_more(page.more, page.bans.len(), page.total);
         Ok(())
     }
 }

@@ -9,12 +9,9 @@ use super::load::Failure;
 
 /// Print what makes a shell complete this command line: for packages.
 #[derive(Args, Debug)]
-#[command(
-    hide = true,
-    after_help = "Examples:
+#[command(after_help = "Examples:
   siglatchctl completions bash >/usr/local/share/bash-completion/completions/siglatchctl
-  siglatchctl completions zsh >/usr/local/share/zsh/site-functions/_siglatchctl"
-)]
+  siglatchctl completions zsh >/usr/local/share/zsh/site-functions/_siglatchctl")]
 pub(super) struct Completions {
     /// The shell
     shell: Shell,

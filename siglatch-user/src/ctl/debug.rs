@@ -30,18 +30,25 @@ pub(super) enum Command {
 
 /// Tell somebody's knocks in full.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  siglatchctl debug on --user alice --for 10m\n  siglatchctl debug on --source 192.0.2.7"
+)]
 pub(super) struct On {
     #[command(flatten)]
     whose: Whose,
     /// For how long, such as 90s, 10m, 2h; at most 24h
     #[arg(long = "for", value_name = "TIME", value_parser = config::length_of_time, default_value = "10m")]
     length: Duration,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     daemon: Reach,
 }
 
 /// Do not tell somebody's knocks in full any more; without a name, nobody's.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  siglatchctl debug off --user alice\n  siglatchctl debug off")]
 pub(super) struct Off {
     /// Whose: a user's name
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
@@ -49,12 +56,16 @@ pub(super) struct Off {
     /// Whose: an address
     #[arg(long, value_name = "ADDRESS")]
     source: Option<IpAddr>,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     daemon: Reach,
 }
 
 /// Show whose knocks are told in full.
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  siglatchctl debug list --json")]
 pub(super) struct List {
     /// One JSON object, for programs
     #[arg(long)]
@@ -78,26 +89,30 @@ struct Whose {
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::On(On { whose: Whose { user, source }, length, daemon }) => {
+            Self::On(On { whose: Whose { user, source }, length, json, daemon }) => {
                 let seconds = NonZeroU64::new(length.as_secs()).unwrap_or(NonZeroU64::MIN);
                 let order = DebugOrder { target: DebugTarget { user, source }, seconds };
                 let state: DebugState = daemon.connect()?.ask(&Request::DebugOn(order))?;
-                show::print(&text(&state))
+                tell(&state, json)
             }
-            Self::Off(Off { user, source, daemon }) => {
+            Self::Off(Off { user, source, json, daemon }) => {
                 let target = DebugTarget { user, source };
                 let state: DebugState = daemon.connect()?.ask(&Request::DebugOff(target))?;
-                show::print(&text(&state))
+                tell(&state, json)
             }
             Self::List(List { json, daemon }) => {
                 let state: DebugState = daemon.connect()?.ask(&Request::Debug {})?;
-                if json {
-                    return show::print(&format!("{}\n", serde_json::to_string(&state)?));
-                }
-                show::print(&text(&state))
+                tell(&state, json)
             }
         }
     }
+}
+
+fn tell(state: &DebugState, json: bool) -> Result<(), Failure> {
+    if json {
+        return show::json(state);
+    }
+    show::print(&text(state))
 }
 
 fn text(state: &DebugState) -> String {

@@ -42,13 +42,14 @@ fn write(command: &Command, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The page, with the examples as they are typed: line by line.
-fn page(command: &Command) -> io::Result<Vec<u8>> {
+pub(super) fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone().after_help(Resettable::Reset)).section("1").manual("siglatch").render(&mut page)?;
     if let Some(examples) = command.get_after_help() {
         let mut roff = Roff::new();
         roff.control("SH", ["EXAMPLES"]).control("nf", []);
-        for line in examples.to_string().trim_start_matches("Examples:\n").lines() {
+        let examples = examples.to_string();
+        for line in examples.lines().filter(|line| !matches!(*line, "Examples:" | "Example:")) {
             roff.text([roman(line)]);
         }
         roff.control("fi", []).to_writer(&mut page)?;

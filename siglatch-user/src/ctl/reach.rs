@@ -21,6 +21,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// The daemon with that configuration, or that socket.
+    pub(super) const fn to(config: Option<PathBuf>, socket: Option<PathBuf>) -> Self {
+        Self { config, socket }
+    }
+
     /// Connects to the daemon.
     pub(super) fn connect(&self) -> Result<AdminClient, Failure> {
         Ok(self.client(&self.path()?)?)

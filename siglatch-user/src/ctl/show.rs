@@ -2,6 +2,9 @@
 
 use std::io::{self, Write as _};
 
+use serde::Serialize;
+use siglatch_common::units::Wall;
+
 use super::load::Failure;
 
 /// Rows under titles, each column as wide as it must be.
@@ -53,6 +56,36 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     /// The lines as one text.
     pub(super) fn text(&self) -> String {
         self.lines().into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
+    }
+}
+
+/// Prints one JSON object, for programs.
+pub(super) fn json(object: &impl Serialize) -> Result<(), Failure> {
+    print(&format!("{}\n", serde_json::to_string(object)?))
+}
+
+/// Says on standard error that there is more than was shown.
+pub(super) fn tell_more(more: bool, shown: usize, total: usize) {
+    if more {
+        eprintln!("{} of {}", grouped(shown as u64), grouped(total as u64));
+    }
+}
+
+/// `on`, `off`, or `off for 2h`.
+pub(super) fn state(enabled: bool, off_until: Option<u64>, now: Wall) -> String {
+    match (enabled, off_until) {
+        (true, _) => "on".to_owned(),
+        (false, None) => "off".to_owned(),
+        (false, Some(until)) => format!("off for {}", span(until.saturating_sub(now.as_secs()))),
+    }
+}
+
+/// How many uses are left of how many; a question mark if nobody knows.
+pub(super) fn uses(uses: Option<u32>, left: Option<u32>) -> String {
+    match (uses, left) {
+        (None, _) => "-".to_owned(),
+        (Some(uses), Some(left)) => format!("{left} of {uses}"),
+        (Some(uses), None) => format!("? of {uses}"),
     }
 }
 

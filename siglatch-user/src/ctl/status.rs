@@ -6,7 +6,8 @@ use super::load::Failure;
 use super::reach::Reach;
 use super::show::{self, Side, Table};
 use crate::admin::protocol::Request;
-use crate::admin::{Ingress, LaneStatus, Status};
+use crate::admin::{AuditState, Configuration, Ingress, LaneStatus, Programs, Status, Switch};
+use crate::edge::clock;
 
 /// Show how the daemon is: what comes in, what becomes of it, and what it costs.
 ///
@@ -35,6 +36,7 @@ fn text(status: &Status) -> String {
     parts.extend(knocks(status));
     parts.extend(refused(status));
     parts.push(lists(status));
+    parts.extend(configuration(status));
     parts.join("\n")
 }
 
@@ -59,17 +61,61 @@ pub(super) fn headline(status: &Status) -> String {
 
 /// How many of each kind there are.
 pub(super) fn standing(status: &Status) -> String {
-    let Status { bans, known, grants, lists, .. } = status;
+    let Status { bans, known, grants, lists, programs, debts, .. } = status;
     let number = |number: u64, one: &str, many: &str| {
         format!("{} {}", show::grouped(number), if number == 1 { one } else { many })
     };
+    let Programs { running, waiting } = programs;
+    let more = [
+        (*running > 0).then(|| number(*running, "program runs", "programs run")),
+        (*waiting > 0).then(|| number(*waiting, "program waits", "programs wait")),
+        (*debts > 0).then(|| format!("{} to be undone", show::grouped(*debts))),
+    ];
+    let more: String = more.into_iter().flatten().map(|more| format!(", {more}")).collect();
     format!(
-        "{}, {}, {}; {} for lists",
+        "{}, {}, {}{more}; {} for lists",
         number(*bans, "ban", "bans"),
         number(*known, "known source", "known sources"),
         number(*grants, "grant", "grants"),
         show::bytes(lists.bytes)
     )
+}
+
+/// What the daemon goes by, and what an operator should look after; nothing if there is nothing to say.
+fn configuration(status: &Status) -> Option<String> {
+    let Configuration { file, loaded, at_next_start, switches, switched_off, dry_run } = &status.configuration;
+    let AuditState { failing, lost, missed, forbidden } = &status.audit;
+    let now = clock::now().wall;
+    let mut lines = Vec::new();
+    if !file.is_empty() {
+        let ago = show::span(now.as_secs().saturating_sub(*loaded));
+        lines.push(if *loaded == 0 { format!("goes by {file}") } else { format!("goes by {file}, read {ago} ago") });
+    }
+    if *dry_run {
+        lines.push("DRY RUN: everything is judged and told, and nothing done".to_owned());
+    }
+    if !at_next_start.is_empty() {
+        lines.push(format!("from the next start on: {}", at_next_start.join(", ")));
+    }
+    for Switch { target, until } in switches {
+        lines.push(format!("{} {}: {}", target.kind.label(), target.name, show::state(false, *until, now)));
+    }
+    if *switched_off > switches.len() {
+        lines.push(format!("{} are off in all", show::grouped(*switched_off as u64)));
+    }
+    if *failing {
+        lines.push("THE AUDIT LOG IS NOT WRITTEN: the daemon's log says why".to_owned());
+    }
+    for (count, what) in [
+        (lost, "records of the audit log were lost"),
+        (missed, "events were missed by observers"),
+        (forbidden, "requests were refused: whoever asked may not"),
+    ] {
+        if *count > 0 {
+            lines.push(format!("{} {what}", show::grouped(*count)));
+        }
+    }
+    (!lines.is_empty()).then(|| lines.into_iter().map(|line| format!("{line}\n")).collect())
 }
 
 fn frames(status: &Status) -> String {
@@ -273,6 +319,29 @@ lane_unknown  229,376  262,144   268 KiB
 all                             12.3 MiB
 ";
         assert_eq!(text(&flooded()), expected);
+    }
+
+    #[test]
+    fn what_an_operator_should_look_after_stands_at_the_end() {
+        use crate::admin::{SwitchKind, SwitchTarget};
+        let target = SwitchTarget { kind: SwitchKind::User, name: "alice".to_owned() };
+        let configuration = Configuration {
+            file: "/etc/siglatch/siglatch.toml".to_owned(),
+            at_next_start: vec!["state.dir".to_owned()],
+            switches: vec![Switch { target, until: None }],
+            switched_off: 300,
+            ..Configuration::default()
+        };
+        let audit = AuditState { failing: true, lost: 1200, missed: 0, forbidden: 3 };
+        let programs = Programs { running: 1, waiting: 2 };
+        let status = Status { configuration, audit, programs, debts: 4, ..Status::default() };
+        let text = text(&status);
+        assert!(text.ends_with(
+            "\ngoes by /etc/siglatch/siglatch.toml\nfrom the next start on: state.dir\nuser alice: off\n300 are off in all\n\
+             THE AUDIT LOG IS NOT WRITTEN: the daemon's log says why\n1,200 records of the audit log were lost\n\
+             3 requests were refused: whoever asked may not\n"
+        ), "{text}");
+        assert!(text.contains("0 grants, 1 program runs, 2 programs wait, 4 to be undone; "), "{text}");
     }
 
     #[test]

@@ -17,14 +17,20 @@ pub(super) struct Unban {
     /// Who, as the list of bans says it
     #[arg(value_name = "ADDRESS|NETWORK", value_parser = config::network)]
     network: Network,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     daemon: Reach,
 }
 
 impl Unban {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { network, daemon } = self;
+        let Self { network, json, daemon } = self;
         let lifted: Lifted = daemon.connect()?.ask(&Request::Unban(UnbanOrder { network }))?;
+        if json {
+            return show::json(&lifted);
+        }
         let mut text = format!("{} is not banned any more.\n", network_text(lifted.entry.network));
         if let Some(note) = lifted.note {
             text += &format!("{note}\n");

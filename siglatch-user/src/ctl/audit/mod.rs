@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use place::Place;
+pub(in crate::ctl) use rows::Rows;
 
 /// Show who did what: knocks, what came of them, bans, reloads, and what operators asked for.
 ///

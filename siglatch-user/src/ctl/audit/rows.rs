@@ -10,7 +10,7 @@ use crate::audit::line::{line_of, quoted};
 use crate::ctl::show;
 
 /// Rows, and how wide their columns are: as wide as those seen so far.
-pub(super) struct Rows {
+pub(in crate::ctl) struct Rows {
     rows: Vec<Row>,
     widths: [usize; COLUMNS],
     has_titles: bool,
@@ -32,14 +32,14 @@ enum Mood {
 }
 
 impl Rows {
-    pub(super) fn new() -> Self {
+    pub(in crate::ctl) fn new() -> Self {
         let is_coloured =
             std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
         Self { rows: Vec::new(), widths: TITLES.map(str::len), has_titles: false, is_coloured }
     }
 
     /// Adds a record; gives text once there is a page of it.
-    pub(super) fn push(&mut self, record: &Record) -> Option<String> {
+    pub(in crate::ctl) fn push(&mut self, record: &Record) -> Option<String> {
         let row = Row::new(record);
         self.widths.iter_mut().zip(&row.cells).for_each(|(width, cell)| *width = (*width).max(cell.len()));
         self.rows.push(row);
@@ -47,7 +47,7 @@ impl Rows {
     }
 
     /// The text of what was added since.
-    pub(super) fn take(&mut self) -> String {
+    pub(in crate::ctl) fn take(&mut self) -> String {
         let mut text = String::new();
         if !self.has_titles && !self.rows.is_empty() {
             self.has_titles = true;

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use serde_json::json;
 use siglatch_common::stamp::GATE_KEYS;
 use zeroize::Zeroizing;
 
@@ -11,19 +12,23 @@ use crate::ctl::config_file::{ConfigFile, must_be_new, tell_new_warnings};
 use crate::ctl::keygen;
 use crate::ctl::load::{Failure, read};
 use crate::ctl::overlay::Overlay;
+use crate::ctl::show;
 use crate::edge::files::{self, Disk};
 
 /// Make a new gate key: new enrolment files get it, and the old ones count on.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  siglatchctl gate-key rotate")]
 pub(in crate::ctl) struct Rotate {
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: ConfigFile,
 }
 
 impl Rotate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { config } = &self;
+        let Self { json, config } = &self;
         let before = read(&config.file)?;
         let old = text::gate_keys(&before)?;
         let number = (0..GATE_KEYS as u8).find(|number| old.iter().all(|key| key.number != *number));
@@ -53,11 +58,17 @@ impl Rotate {
         }
 
         tell_new_warnings(config.judge(before, &Disk).ok().flatten().as_ref(), judged.as_ref());
+        if *json {
+            return show::print(&format!(
+                "{}\n",
+                json!({ "number": number, "key": key_file, "configuration": config.file })
+            ));
+        }
         println!("Made gate key {number}.");
         println!("  key           {}", key_file.display());
         println!("  configuration {}", config.file.display());
         println!("Next:");
-        println!("  start the daemon again, or a second one that takes over: every gate key counts from then on");
+        println!("  siglatchctl reload{}  every gate key counts from then on", config.option());
         println!("  siglatchctl user enrol NAME{}  for each user, and hand the new files over", config.option());
         if let Some(oldest) = old.first() {
             let option = config.option();

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::anyhow;
 use clap::Args;
+use serde_json::json;
 use toml_edit::{Array, Value};
 use zeroize::Zeroizing;
 
 use super::config_file::DEFAULT_CONFIG;
 use super::load::{Failure, judge};
 use super::overlay::Overlay;
-use super::{gate_key, keygen, route};
+use super::{gate_key, keygen, route, show};
 use crate::config::{Code, Given, Report, Severity};
 use crate::edge::files;
 use crate::edge::nonce_store::NonceStore;
@@ -40,6 +41,9 @@ pub(super) struct Init {
     /// Services to close; may be given several times
     #[arg(long, value_name = "SERVICE", default_value = "tcp/22")]
     protect: Vec<Service>,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 impl Init {
@@ -69,6 +73,10 @@ impl Init {
         // Made now, the store proves to the first start that nothing was ever admitted.
         NonceStore::create(&self.dir.join(&state))?;
         files::create(&config, 0o640, text.as_bytes())?;
+        if self.json {
+            let made = json!({ "host": host, "configuration": config, "server_key": private, "public_key": public, "gate_key": gate });
+            return show::print(&format!("{made}\n"));
+        }
         self.tell(&config, &host, [&private, &public, &gate]);
         Ok(())
     }

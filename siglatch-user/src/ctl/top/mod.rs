@@ -26,11 +26,16 @@ use screen::{Frame, screen};
 ///
 /// One line at each interval if standard output is no terminal.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  siglatchctl top\n  siglatchctl top --interval 10 >> flood.log")]
+#[command(
+    after_help = "Examples:\n  siglatchctl top\n  siglatchctl top --interval 10 >> flood.log\n  siglatchctl top --json | jq .frames"
+)]
 pub(super) struct Top {
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
+    /// One JSON object at each interval, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     daemon: Reach,
 }
@@ -49,6 +54,12 @@ impl Top {
         let socket = self.daemon.path()?;
         let mut asking = Asking { client: None, daemon: self.daemon, socket, before: None };
         let mut status = asking.ask()?;
+        if self.json {
+            while show::print_to_reader(&format!("{}\n", serde_json::to_string(&status)?))? {
+                status = asking.ask_until_answered(interval)?;
+            }
+            return Ok(());
+        }
         match Terminal::take()? {
             Some(terminal) => live(terminal, &mut asking, status, interval),
             None => {

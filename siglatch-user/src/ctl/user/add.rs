@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::json;
 use toml_edit::Datetime;
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ use crate::ctl::config_file::{ConfigFile, must_be_new, tell_new_warnings};
 use crate::ctl::edit::{NewUser, add_user};
 use crate::ctl::load::{Failure, judge};
 use crate::ctl::overlay::Overlay;
-use crate::ctl::{enrolment, keygen};
+use crate::ctl::{enrolment, keygen, show};
 use crate::edge::files;
 
 /// Let somebody knock: make the key and one small file to hand over.
@@ -47,6 +48,9 @@ pub(in crate::ctl) struct Add {
     out: Option<PathBuf>,
     #[command(flatten)]
     wire: ForWire,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: ConfigFile,
 }
@@ -87,6 +91,11 @@ impl Add {
             .with_context(|| format!("{name} was added, but there is no file to hand over yet; write it with: siglatchctl user enrol {name} --out FILE"))?;
 
         tell_new_warnings(current.loaded.as_ref(), Some(&loaded));
+        if self.json {
+            let made =
+                json!({ "name": name, "id": id, "key": key_file, "configuration": config.file, "enrolment": out });
+            return show::print(&format!("{made}\n"));
+        }
         println!("{name} may knock, as user {id}.");
         println!("  key           {}", key_file.display());
         println!("  configuration {}", config.file.display());
@@ -95,7 +104,7 @@ impl Add {
             "Next, on {name}'s machine:  siglatch import {}",
             out.file_name().unwrap_or(out.as_os_str()).display()
         );
-        println!("A daemon that is running learns of {name} when it is started again.");
+        println!("A daemon that is running learns of {name} from:  siglatchctl reload{}", config.option());
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The operator's end: connects, asks, waits for the reply. Never asks twice.
 
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,10 +35,16 @@ pub enum AskError {
         source: io::Error,
     },
     /// This user may not ask.
-    #[error("you may not use {path}: {source}. Run this as root, or as a member of the socket's group")]
+    #[error(
+        "you may not use {path}: {source}. Run this as root, or as a member of the socket's group{}, whom [admin] names as \
+         operator or observer",
+        .group.as_ref().map(|group| format!(", {group}")).unwrap_or_default()
+    )]
     Forbidden {
         /// The socket.
         path: PathBuf,
+        /// Its group, as far as one may know.
+        group: Option<String>,
         /// What the system says.
         #[source]
         source: io::Error,
@@ -70,13 +78,7 @@ impl AdminClient {
     /// [`AskError::NoDaemon`], [`AskError::Forbidden`].
     pub fn connect(path: &Path) -> Result<Self, AskError> {
         let path = path.to_owned();
-        let stream = match UnixStream::connect(&path) {
-            Ok(stream) => stream,
-            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(AskError::Forbidden { path, source });
-            }
-            Err(source) => return Err(AskError::NoDaemon { path, source }),
-        };
+        let stream = connect(&path)?;
         let timeouts = stream.set_write_timeout(Some(PATIENCE));
         match timeouts {
             Ok(()) => Ok(Self { stream: BufReader::new(stream), path }),
@@ -113,6 +115,70 @@ impl AdminClient {
             _ => AskError::Broken { path, source },
         })
     }
+}
+
+/// The daemon's word, where it only tells.
+#[derive(Debug)]
+pub struct Observer {
+    stream: BufReader<UnixStream>,
+    path: PathBuf,
+}
+
+/// What an [`Observer`] hears.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// A line, without its end.
+    Line(Vec<u8>),
+    /// Nothing any more.
+    End,
+}
+
+impl Observer {
+    /// Connects to the daemon's socket for observers.
+    ///
+    /// # Errors
+    /// [`AskError::NoDaemon`], [`AskError::Forbidden`].
+    pub fn connect(path: &Path) -> Result<Self, AskError> {
+        Ok(Self { stream: BufReader::new(connect(path)?), path: path.to_owned() })
+    }
+
+    /// The next line, however long that takes.
+    ///
+    /// # Errors
+    /// [`AskError::Reply`] if the daemon does not want us.
+    pub fn next(&mut self) -> Result<Heard, AskError> {
+        let mut line = Vec::new();
+        let read = self.stream.by_ref().take(REPLY_MAX as u64 + 1).read_until(b'\n', &mut line);
+        let path = self.path.clone();
+        read.map_err(|source| AskError::Broken { path, source })?;
+        if line.pop() != Some(b'\n') {
+            return Ok(Heard::End);
+        }
+        if line.starts_with(b"{\"siglatch\"") {
+            // Events do not begin so: it is a reply, and the only one that is given unasked is a refusal.
+            reply_from_line::<serde::de::IgnoredAny>(&line)?;
+        }
+        Ok(Heard::Line(line))
+    }
+}
+
+fn connect(path: &Path) -> Result<UnixStream, AskError> {
+    UnixStream::connect(path).map_err(|source| {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => AskError::Forbidden { group: group(&path), path, source },
+            _ => AskError::NoDaemon { path, source },
+        }
+    })
+}
+
+/// The group that may use a socket: its name, or its number.
+fn group(path: &Path) -> Option<String> {
+    let number = fs::metadata(path).ok()?.gid().to_string();
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let is_meant = |line: &&str| line.split(':').nth(2) == Some(&number);
+    let name = groups.lines().find(is_meant).and_then(|line| line.split(':').next()).map(str::to_owned);
+    Some(name.unwrap_or(number))
 }
 
 impl AskError {

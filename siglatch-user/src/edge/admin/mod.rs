@@ -7,7 +7,7 @@ mod observers;
 mod server;
 mod socket_file;
 
-pub use client::{AdminClient, AskError};
+pub use client::{AdminClient, AskError, Heard, Observer};
 pub use observers::ObserverSocket;
 pub use server::{AdminSocket, Asked, Bounds, Doorkeeper, Peer};
 pub use socket_file::AdminSocketError;

@@ -1,0 +1,151 @@
+//! `siglatchctl reload`: has the daemon read its configuration again, and says what has changed. Never reads it itself.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::load::{EX_CONFIG, Failure};
+use super::reach::Reach;
+use super::show;
+use crate::admin::Reloaded;
+use crate::admin::protocol::Request;
+use crate::admin::reload::{Changed, Found, How};
+
+/// Have the daemon read its configuration again, and go by it from now on: all of it, or nothing.
+///
+/// Grants, bans, sequences under way and running programs stay. Exits with 0 if the daemon goes by the file now, with 78
+/// if the file is not sound: then nothing has changed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  siglatchctl reload
+  siglatchctl reload --dry-run          only say what would change
+  siglatchctl reload --json | jq .changed")]
+pub(super) struct Reload {
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// One JSON object, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: Reach,
+}
+
+/// How changes are shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Paint {
+    Plain,
+    Coloured,
+}
+
+impl Reload {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let Self { dry_run, json, daemon } = self;
+        let request = if dry_run { Request::Check {} } else { Request::Reload {} };
+        let reloaded: Reloaded = daemon.connect()?.ask(&request)?;
+        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let paint = if coloured { Paint::Coloured } else { Paint::Plain };
+        match json {
+            true => show::json(&reloaded)?,
+            false => show::print(&text(&reloaded, paint))?,
+        }
+        Ok(if reloaded.sound { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
+    }
+}
+
+fn text(reloaded: &Reloaded, paint: Paint) -> String {
+    let mut text: String = reloaded.findings.iter().map(|found| finding(&reloaded.file, found)).collect();
+    let file = &reloaded.file;
+    if !reloaded.sound {
+        return text + &format!("{file} is not sound, and nothing has changed.\n");
+    }
+    text += &reloaded.changed.iter().map(|changed| line(changed, paint)).collect::<String>();
+    if reloaded.changes > reloaded.changed.len() {
+        text += &format!("… {} in all\n", show::grouped(reloaded.changes as u64));
+    }
+    if !reloaded.at_next_start.is_empty() {
+        text += &format!("From the next start of the daemon on: {}\n", reloaded.at_next_start.join(", "));
+    }
+    text + &match (reloaded.applied, reloaded.changes) {
+        (true, 0) => format!("{file}: nothing has changed.\n"),
+        (true, _) => format!("{file}: the daemon goes by it now.\n"),
+        (false, 0) => format!("{file} is sound; nothing would change.\n"),
+        (false, _) => format!("{file} is sound; siglatchctl reload would change this.\n"),
+    }
+}
+
+/// `+ user carol`.
+fn line(Changed { what, name, how }: &Changed, paint: Paint) -> String {
+    let (sign, code) = match how {
+        How::Added => ('+', "32"),
+        How::Removed => ('-', "31"),
+        How::Changed | How::Unknown => ('~', "33"),
+    };
+    let line = format!("{sign} {what} {name}");
+    match paint {
+        Paint::Plain => format!("{}\n", line.trim_end()),
+        Paint::Coloured => format!("\x1b[{code}m{}\x1b[0m\n", line.trim_end()),
+    }
+}
+
+/// `FILE:LINE:COLUMN: error[CODE]: MESSAGE; HELP`.
+fn finding(file: &str, found: &Found) -> String {
+    let Found { severity, code, message, line, column, help } = found;
+    let place = match (line, column) {
+        (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+        (Some(line), None) => format!("{file}:{line}"),
+        (None, _) => file.to_owned(),
+    };
+    let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{place}: {severity}[{code}]: {message}{help}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(what: &str, name: &str, how: How) -> Changed {
+        Changed { what: what.to_owned(), name: name.to_owned(), how }
+    }
+
+    #[test]
+    fn changes_look_like_a_diff() {
+        let reloaded = Reloaded {
+            file: "a.toml".to_owned(),
+            sound: true,
+            applied: true,
+            changes: 3,
+            changed: vec![
+                changed("user", "carol", How::Added),
+                changed("action", "db", How::Removed),
+                changed("limits", "", How::Changed),
+            ],
+            at_next_start: vec!["state.dir".to_owned()],
+            ..Reloaded::default()
+        };
+        assert_eq!(
+            text(&reloaded, Paint::Plain),
+            "+ user carol\n- action db\n~ limits\nFrom the next start of the daemon on: state.dir\n\
+             a.toml: the daemon goes by it now.\n"
+        );
+        assert!(text(&reloaded, Paint::Coloured).starts_with("\x1b[32m+ user carol\x1b[0m\n\x1b[31m- action db"));
+    }
+
+    #[test]
+    fn a_bad_file_is_told_with_its_findings() {
+        let found = Found {
+            severity: "error".to_owned(),
+            code: "no-users".to_owned(),
+            message: "nobody may knock".to_owned(),
+            line: Some(3),
+            column: Some(1),
+            help: Some("add one".to_owned()),
+        };
+        let reloaded = Reloaded { file: "a.toml".to_owned(), findings: vec![found], ..Reloaded::default() };
+        assert_eq!(
+            text(&reloaded, Paint::Plain),
+            "a.toml:3:1: error[no-users]: nobody may knock; add one\na.toml is not sound, and nothing has changed.\n"
+        );
+    }
+}
