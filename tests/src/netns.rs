@@ -250,7 +250,7 @@ pub fn run(command: &mut Command) -> Result<String> {
 }
 
 /// A name that no other process, and no other value in this one, uses: `siglatch-test-PID-NUMBER-ROLE`.
-pub(crate) fn unique(role: &str) -> String {
+pub fn unique(role: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     format!("{PREFIX}{}-{}-{role}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
@@ -303,4 +303,4 @@ pub(crate) fn colons(mac: [u8; 6]) -> String {
 
 const PREFIX: &str = "siglatch-test-";
 const FOLDER: &str = "/run/netns";
-pub(crate) const PIN_FOLDER: &str = "/sys/fs/bpf";
+pub const PIN_FOLDER: &str = "/sys/fs/bpf";

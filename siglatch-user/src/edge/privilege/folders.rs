@@ -94,17 +94,17 @@ impl Folder {
     }
 }
 
-/// Gives each folder that is still root's to the daemon's user, with what is in it. One that is the user's already stays
+/// Makes each folder, and gives it to the daemon's user if it is still root's, with what is in it. One that is the user's already stays
 /// untouched: what is in there is not root's to follow.
-pub(super) fn give(folders: &[Folder], identity: &Identity) -> Result<(), PrivilegeError> {
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+pub(super) fn give(folders: &[Folder], identity: Option<&Identity>) -> Result<(), PrivilegeError> {
     for folder in folders {
         let failed = |error: Errno| PrivilegeError::Folder {
             doing: "give to its user",
             path: folder.path.clone(),
             source: error.into(),
         };
-        let Some(opened) = folder.open()? else { continue };
+        let (Some(opened), Some(identity)) = (folder.open()?, identity) else { continue };
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
         let found = fstat(&opened).map_err(failed)?;
         if found.st_uid != 0 || found.st_mode & 0o022 != 0 {
             continue;
@@ -174,7 +174,7 @@ mod tests {
         let (new, old) = (place.path().join("a/new"), place.path().join("old"));
         fs::create_dir(&old).unwrap();
         fs::write(old.join("nonces"), "").unwrap();
-        give(&[Folder::whole(new.clone()), Folder::whole(old.clone())], &nobody()).unwrap();
+        give(&[Folder::whole(new.clone()), Folder::whole(old.clone())], Some(&nobody())).unwrap();
         assert_eq!((owner(&new), owner(&old), owner(&old.join("nonces"))), (NOBODY, NOBODY, NOBODY));
         assert_eq!(owner(&place.path().join("a")), 0);
         assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o700);
@@ -187,14 +187,14 @@ mod tests {
         fs::write(&roots, "").unwrap();
         fs::create_dir(&folder).unwrap();
         symlink(&roots, folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], Some(&nobody())).unwrap();
         // A link is nothing that the daemon leaves there: the folder stays root's, and so does what the link names.
         assert_eq!((owner(&folder), owner(&roots)), (0, 0));
         fs::remove_file(folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], Some(&nobody())).unwrap();
         assert_eq!(owner(&folder), NOBODY);
         fs::hard_link(&roots, folder.join("nonces")).unwrap();
-        give(&[Folder::whole(folder.clone())], &nobody()).unwrap();
+        give(&[Folder::whole(folder.clone())], Some(&nobody())).unwrap();
         assert_eq!(owner(&roots), 0);
     }
 
@@ -208,10 +208,10 @@ mod tests {
         Folder::add(&mut audit, &folder.join("audit.jsonl"), 0o750);
         Folder::add(&mut audit, &folder.join("admin.sock"), 0o755);
         assert_eq!(audit.len(), 1);
-        give(&audit, &nobody()).unwrap();
+        give(&audit, Some(&nobody())).unwrap();
         assert_eq!((owner(&folder), owner(&folder.join("syslog"))), (0, 0));
         fs::rename(folder.join("syslog"), folder.join("audit.jsonl.1")).unwrap();
-        give(&audit, &nobody()).unwrap();
+        give(&audit, Some(&nobody())).unwrap();
         assert_eq!((owner(&folder), owner(&folder.join("audit.jsonl.1"))), (NOBODY, NOBODY));
     }
 

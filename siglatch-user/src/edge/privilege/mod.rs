@@ -119,17 +119,18 @@ pub fn step_down(plan: Plan) -> Result<Acting, PrivilegeError> {
     never_dump()?;
     let identity = Identity::find(plan.user.as_deref())?;
     if geteuid().is_root() {
-        match &identity {
-            Some(identity) if identity.uid != 0 => {
-                folders::give(&plan.own, identity)?;
+        let other = identity.as_ref().filter(|identity| identity.uid != 0);
+        folders::give(&plan.own, other)?;
+        match other {
+            Some(identity) => {
                 keep_through_change()?;
                 become_identity(identity)?;
                 // The effective ones are gone with the user: what is asked here is asked of that user alone.
                 folders::are_writable(&plan.own, identity)?;
             }
-            Some(_) => {}
             None => warn!(
-                "this daemon stays root, with fewer rights: run `adduser --system --group --no-create-home siglatch`, and start it again"
+                "this daemon stays root, with fewer rights: run `adduser --system --group --no-create-home siglatch`, and \
+                 start it again"
             ),
         }
     }
@@ -165,7 +166,6 @@ impl Acting {
         let capabilities = Capabilities::kept(&plan);
         capabilities::hold_for_good(&capabilities)?;
         let seccomp = confine_calls(Calls::Daemon)?;
-        never_dump()?;
         let standing = Standing { user, capabilities, seccomp, landlock: landlock.version(), memory };
         standing.tell();
         Ok(standing)
