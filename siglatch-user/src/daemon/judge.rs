@@ -1,13 +1,14 @@
 //! The thread that owns the gate and everything that it decides about: it alone admits, and it does what was decided, in
 //! order. Never waits for a key operation, a program, the audit log or a stranger.
 
+mod adopt;
 mod debug;
 mod deeds;
 mod desk;
 mod programs;
 mod tally;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -33,8 +34,12 @@ use crate::edge::firewall::Change;
 use crate::edge::key_pool::Answer;
 use crate::gate::{Admission, Gate, Job, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
 use crate::spotlight::Spotlight;
+use adopt::Coming;
 use desk::LastKnocks;
+use programs::Running;
 use tally::Tally;
+
+pub(super) use adopt::{Adopted, Adoption};
 
 /// What the judge is told.
 #[derive(Debug)]
@@ -54,6 +59,15 @@ pub(super) enum Input {
     },
     /// An operator asks something.
     Asked(Box<Asked>),
+    /// Other rules hold from a knock on.
+    Adopt {
+        /// The number of the first that they hold for.
+        from: u64,
+        /// The rules.
+        adoption: Box<Adoption>,
+        /// Where it is told what came of it; it has room for it.
+        reply: SyncSender<Adopted>,
+    },
     /// Finish.
     Stop,
 }
@@ -84,7 +98,9 @@ pub(super) struct Judge {
     books_fail: bool,
     wall: Wall,
     starter: Option<Starter>,
-    running: BTreeMap<JobId, Box<Job>>,
+    /// Rules that hold from a knock on that was not judged yet, in their order.
+    coming: VecDeque<Coming>,
+    running: BTreeMap<JobId, Running>,
     recorder: Recorder,
     when_unaudited: WhenFailing,
     warden: ToWarden,
@@ -108,6 +124,7 @@ impl Judge {
             books_fail: false,
             wall,
             starter,
+            coming: VecDeque::new(),
             running: BTreeMap::new(),
             recorder,
             when_unaudited,
@@ -183,9 +200,7 @@ impl Judge {
         match input {
             Input::Answer(answer) => {
                 self.turns.put(answer.number, answer);
-                while let Some(answer) = self.turns.take() {
-                    self.judge(*answer);
-                }
+                self.take_turns();
             }
             Input::Program(news) => self.hear(news),
             Input::FirewallChanged(change) => {
@@ -199,9 +214,26 @@ impl Judge {
                 let _ = reply.try_send(sources);
             }
             Input::Asked(asked) => self.answer(*asked),
+            Input::Adopt { from, adoption, reply } => {
+                self.coming.push_back(Coming { from, adoption, reply });
+                self.take_turns();
+            }
             Input::Stop => return false,
         }
         true
+    }
+
+    /// Judges whatever has its turn, by the rules that hold for it.
+    fn take_turns(&mut self) {
+        loop {
+            if let Some(coming) = self.coming.pop_front_if(|coming| coming.from <= self.turns.next()) {
+                self.adopt(coming);
+            } else if let Some(answer) = self.turns.take() {
+                self.judge(*answer);
+            } else {
+                return;
+            }
+        }
     }
 
     fn judge(&mut self, answer: Answer) {

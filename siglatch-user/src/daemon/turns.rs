@@ -23,6 +23,11 @@ impl<T> Turns<T> {
         self.early.insert(number, item);
     }
 
+    /// The number of the item whose turn is next.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The next item, if it is done.
     pub(super) fn take(&mut self) -> Option<T> {
         let item = self.early.remove(&self.next)?;

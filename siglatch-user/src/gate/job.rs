@@ -121,6 +121,8 @@ pub enum NotStarted {
     System(i32),
     /// The process that starts programs is not there.
     NoStarter,
+    /// While it waited, other rules came that do not know the program.
+    Gone,
 }
 
 impl Ending {
@@ -154,6 +156,7 @@ impl NotStarted {
             Self::NoFolder => "no_folder",
             Self::System(_) => "system",
             Self::NoStarter => "no_starter",
+            Self::Gone => "gone",
         }
     }
 }

@@ -103,7 +103,8 @@ impl Event {
                     | NotStarted::WritableByOthers
                     | NotStarted::NoSuchUser
                     | NotStarted::NoFolder
-                    | NotStarted::NoStarter => None,
+                    | NotStarted::NoStarter
+                    | NotStarted::Gone => None,
                 };
                 ("not_started", None, None, Some(why.label()), errno)
             }

@@ -29,6 +29,7 @@ impl Judge {
     pub(super) fn carry_out(&mut self) {
         loop {
             let effects = self.gate.take_effects();
+            self.tell_lost_debts();
             if effects.is_empty() {
                 return;
             }

@@ -12,12 +12,20 @@ use crate::edge::clock;
 use crate::gate::{Bound, Ending, How, Job, JobId, NotStarted};
 use crate::policy::ProgramId;
 
+/// A run under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) job: Box<Job>,
+    /// Its program's name: the number may be another's after a reload.
+    pub(super) program: String,
+}
+
 impl Judge {
     /// Has a program started. If it cannot be, the gate hears of it as of one that has ended.
     pub(super) fn start(&mut self, job: Box<Job>) {
         let id = job.id;
         let handed_over = self.starter.as_ref().ok_or(NotStarted::NoStarter).and_then(|starter| starter.run(&job));
-        self.running.insert(id, job);
+        self.running.insert(id, Running { program: self.program_name(job.program), job });
         if let Err(why) = handed_over {
             self.end(id, &Ending::not_started(why));
         }
@@ -27,10 +35,9 @@ impl Judge {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Started(id) => {
-                if let Some(job) = self.running.get(&id) {
-                    let program = self.program_name(job.program);
+                if let Some(Running { job, program }) = self.running.get(&id) {
                     info!(knock = %job.call.knock, job = id.0, program, source = %job.call.source, "program started");
-                    self.recorder.record(Event::exec_started(job, &program));
+                    self.recorder.record(Event::exec_started(job, program));
                 }
             }
             News::Ended(id, ending) => self.end(id, &ending),
@@ -54,7 +61,7 @@ impl Judge {
         let stopped = Ending { how: How::Bounded(Bound::Stop), took: Duration::ZERO, output: Vec::new(), written: 0 };
         for job in self.gate.stop_programs() {
             let id = job.id;
-            self.running.insert(id, Box::new(job));
+            self.running.insert(id, Running { program: self.program_name(job.program), job: Box::new(job) });
             self.tell_end(id, &stopped);
         }
         let deadline = clock::boot().after(PATIENCE);
@@ -75,6 +82,16 @@ impl Judge {
         self.gate.policy().program(id).map_or_else(|| "?".to_owned(), |program| program.name.clone())
     }
 
+    /// What will never be undone, because the program that would do it is gone.
+    pub(super) fn tell_lost_debts(&mut self) -> usize {
+        let lost = self.gate.take_lost_debts();
+        for debt in &lost {
+            warn!(program = debt.program, source = %debt.call.source, user = debt.call.user_name, "this will never be undone: its program is gone");
+            self.recorder.record(Event::undo_lost(debt));
+        }
+        lost.len()
+    }
+
     fn end(&mut self, id: JobId, ending: &Ending) {
         self.tell_end(id, ending);
         let before = self.gate.programs().dropped;
@@ -87,8 +104,7 @@ impl Judge {
     }
 
     fn tell_end(&mut self, id: JobId, ending: &Ending) {
-        let Some(job) = self.running.remove(&id) else { return };
-        let program = self.program_name(job.program);
+        let Some(Running { job, program }) = self.running.remove(&id) else { return };
         let (knock, source, user) = (job.call.knock, job.call.source, &job.call.user_name);
         let (millis, written) = (ending.took.as_millis(), ending.written);
         match ending.how {

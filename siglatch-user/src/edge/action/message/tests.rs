@@ -156,6 +156,7 @@ fn hows() -> impl Strategy<Value = How> {
         NotStarted::NoSuchUser,
         NotStarted::NoFolder,
         NotStarted::NoStarter,
+        NotStarted::Gone,
     ];
     prop_oneof![
         any::<u8>().prop_map(How::Exited),
