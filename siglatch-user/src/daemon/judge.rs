@@ -25,7 +25,7 @@ use super::turns::Turns;
 use super::wall::{Repair, Wall};
 use super::warden::{self, ToWarden};
 use crate::audit::{self, Event};
-use crate::config::WhenFailing;
+use crate::config::{self, WhenFailing};
 use crate::edge::action::{News, Starter};
 use crate::edge::admin::Asked;
 use crate::edge::audit::Recorder;
@@ -39,7 +39,7 @@ use desk::LastKnocks;
 use programs::Running;
 use tally::Tally;
 
-pub(super) use adopt::{Adopted, Adoption};
+pub(super) use adopt::{Adopted, Adoption, Rebuilt};
 
 /// What the judge is told.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ pub(super) enum Input {
     },
     /// An operator asks something.
     Asked(Box<Asked>),
+    /// The firewall is to be as other settings say, with the grants that hold. Comes before [`Input::Adopt`], since it can fail.
+    Rebuild {
+        /// The settings.
+        firewall: Box<config::Firewall>,
+        /// The knock ports that it closes.
+        knock_ports: Vec<u16>,
+        /// Where it is told what came of it; it has room for it. Nothing has changed after an error.
+        reply: SyncSender<Result<Rebuilt, String>>,
+    },
     /// Other rules hold from a knock on.
     Adopt {
         /// The number of the first that they hold for.
@@ -214,6 +223,10 @@ impl Judge {
                 let _ = reply.try_send(sources);
             }
             Input::Asked(asked) => self.answer(*asked),
+            Input::Rebuild { firewall, knock_ports, reply } => {
+                // Fails only if nobody waits any more.
+                let _ = reply.try_send(self.rebuild(&firewall, &knock_ports));
+            }
             Input::Adopt { from, adoption, reply } => {
                 self.coming.push_back(Coming { from, adoption, reply });
                 self.take_turns();

@@ -13,7 +13,9 @@ use siglatch_common::units::Now;
 
 use super::grant::is_allowed;
 use super::jobs::Task;
-use super::{Effect, Ender, Gate, Grant, GrantsEnded, GrantsOpened, HandedOut, Job, Revocation, Why, kind_of};
+use super::{
+    Effect, Ender, Gate, Grant, GrantKey, GrantsEnded, GrantsOpened, HandedOut, Job, Revocation, Why, kind_of,
+};
 use crate::policy::{Policy, ProgramId};
 
 /// What came of other rules.
@@ -54,14 +56,21 @@ impl Gate {
 
         let rules = Arc::clone(&self.policy);
         let withdrawn = self.grants.retain(|key, label| is_allowed(key, label, &rules), now.boot);
-        self.end_debts_of(&withdrawn, now);
-        if !withdrawn.is_empty() {
-            self.outbox.push_lasting(Effect::Close(GrantsEnded { by: Ender::Rules, grants: withdrawn.clone() }));
-        }
+        self.withdraw_grants(withdrawn.clone(), now);
         if self.jobs.can_start() || !self.outbox.is_empty() {
             self.retry.get_or_insert(now.boot);
         }
         Adopted { before, withdrawn, dropped }
+    }
+
+    /// Ends grants that have no place in the firewall any more, and makes what is owed for them due. Says how many there were.
+    /// To be called when the effects of all knocks before were taken.
+    pub fn end_placeless(&mut self, placeless: &[GrantKey], now: Now) -> usize {
+        let placeless: BTreeSet<_> = placeless.iter().collect();
+        let withdrawn = self.grants.retain(|key, _| !placeless.contains(key), now.boot);
+        let count = withdrawn.len();
+        self.withdraw_grants(withdrawn, now);
+        count
     }
 
     /// Lets grants hold for at least so long from now, because an operator says so, and what is owed for them be due no
@@ -77,6 +86,14 @@ impl Gate {
             self.outbox.push_lasting(Effect::Open(GrantsOpened { knock: None, grants: alike.to_vec() }));
         }
         grants
+    }
+
+    /// What the rules have ended: the firewall hears of it, and what is owed for it is due.
+    fn withdraw_grants(&mut self, grants: Vec<Grant>, now: Now) {
+        if !grants.is_empty() {
+            self.end_debts_of(&grants, now);
+            self.outbox.push_lasting(Effect::Close(GrantsEnded { by: Ender::Rules, grants }));
+        }
     }
 
     /// Runs whose start was decided and could not be carried out yet: they are by the new numbers, or given back if their

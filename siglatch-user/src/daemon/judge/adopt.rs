@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::Judge;
 use crate::audit::Event;
-use crate::config::{DebugRule, WhenFailing};
-use crate::edge::clock;
+use crate::config::{self, DebugRule, WhenFailing};
+use crate::edge::{clock, firewall};
 use crate::gate::{self, Ending, NotStarted};
 use crate::policy::Policy;
 use crate::spotlight::Target;
@@ -44,6 +44,15 @@ pub(in crate::daemon) struct Adopted {
     pub(in crate::daemon) lost_debts: usize,
 }
 
+/// What came of another firewall.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(in crate::daemon) struct Rebuilt {
+    /// Whether anything was written.
+    pub(in crate::daemon) changed: bool,
+    /// Grants that have ended, because there is no place for them.
+    pub(in crate::daemon) placeless: usize,
+}
+
 /// Rules that hold from a knock on.
 #[derive(Debug)]
 pub(super) struct Coming {
@@ -53,6 +62,20 @@ pub(super) struct Coming {
 }
 
 impl Judge {
+    /// Has the firewall go over to other settings, before the rules that belong to them hold: it can fail, and they cannot.
+    ///
+    /// # Errors
+    /// What was refused, in words. Nothing has changed then.
+    pub(super) fn rebuild(&mut self, firewall: &config::Firewall, knock_ports: &[u16]) -> Result<Rebuilt, String> {
+        self.carry_out();
+        let now = clock::now();
+        let live = self.gate.live_grants(now.boot);
+        let firewall::Adopted { changed, placeless } = self.wall.adopt(firewall, knock_ports, &live, now.boot)?;
+        let ended = self.gate.end_placeless(&placeless, now);
+        self.carry_out();
+        Ok(Rebuilt { changed, placeless: ended })
+    }
+
     /// Goes on by other rules. What was decided by the earlier ones is done before.
     pub(super) fn adopt(&mut self, coming: Coming) {
         let Coming { from, adoption, reply } = coming;
