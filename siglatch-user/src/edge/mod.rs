@@ -8,6 +8,7 @@ pub mod audit;
 pub mod ban_store;
 pub mod blacklist_files;
 pub mod clock;
+pub mod conntrack;
 pub mod files;
 pub mod firewall;
 mod fresh_file;

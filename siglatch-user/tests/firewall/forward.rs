@@ -1,17 +1,15 @@
 //! Services of hosts behind this one: what the table has for them, and what is written into it.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use rustix::thread::gettid;
 use siglatch_user::config::{Firewall as Settings, OperatorSets, OwnTable};
 use siglatch_user::edge::firewall::{Change, Firewall, FirewallError, Found, Restored};
 use siglatch_user::gate::{Grant, GrantKey};
 use siglatch_user::policy::Door;
 
-use crate::namespace::{enter_namespace, in_namespace, nft, shell};
+use crate::namespace::{in_namespace, nft, shell};
+use crate::neighbour::{NO_WAITING, Neighbour};
 use crate::{grant, key, now, own};
 
 #[test]
@@ -44,7 +42,8 @@ fn the_table_is_what_the_documentation_draws() {
 	}
 
 	chain protected_forward {
-		ct state established,related accept
+		ct state established,related ct direction original accept
+		meta l4proto udp ct state established,related accept
 		ip saddr . ip daddr . meta l4proto . th dport @forward_v4 accept
 		ip6 saddr . ip6 daddr . meta l4proto . th dport @forward_v6 accept
 		counter packets 0 bytes 0 drop
@@ -215,50 +214,6 @@ fn only_the_granted_are_forwarded_and_only_to_that_door_fragments_included() {
     });
 }
 
-/// A namespace at the other end of a cable, for as long as this lives.
-struct Neighbour {
-    work: mpsc::Sender<Box<dyn FnOnce() + Send>>,
-}
-
-impl Neighbour {
-    /// Joined to the calling thread's namespace, with hosts 2 and 3 of two networks there and host 1 of both here.
-    fn new(name: &str, [v4, v6]: [&str; 2]) -> Self {
-        let (work, todo) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-        let (to_us, id) = mpsc::channel();
-        thread::spawn(move || {
-            enter_namespace();
-            shell(NO_WAITING);
-            to_us.send(gettid().as_raw_nonzero()).unwrap();
-            todo.into_iter().for_each(|work| work());
-        });
-        let id = id.recv().unwrap();
-        shell(&format!("ip link add {name} type veth peer name door && ip link set door netns {id}"));
-        shell(&format!("ip link set {name} up && ip address add {v4}.1/24 dev {name}"));
-        shell(&format!("ip address add {v6}:1/64 dev {name} nodad"));
-        let neighbour = Self { work };
-        let mut setup = "ip link set door up".to_owned();
-        for host in [2, 3] {
-            let addresses = format!("ip address add {v4}.{host}/24 dev door && ip address add {v6}:{host}/64 dev door");
-            setup += &format!(" && {addresses} nodad");
-        }
-        setup += &format!(" && ip route add default via {v4}.1 && ip route add default via {v6}:1");
-        neighbour.does(move || shell(&setup));
-        neighbour
-    }
-
-    fn udp(&self, at: SocketAddr) -> UdpSocket {
-        let socket = self.does(move || UdpSocket::bind(at).unwrap());
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        socket
-    }
-
-    fn does<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let (done, result) = mpsc::channel();
-        self.work.send(Box::new(move || drop(done.send(work())))).unwrap();
-        result.recv().unwrap()
-    }
-}
-
 fn arrived(socket: &UdpSocket) -> Option<usize> {
     socket.recv(&mut [0; 8192]).ok()
 }
@@ -273,11 +228,8 @@ fn settings() -> Settings {
     Settings::Table(OwnTable { name: "siglatch".to_owned(), priority: 0, protect_forward, ..OwnTable::default() })
 }
 
-fn forward(source: &str, door: &str) -> Grant {
+pub fn forward(source: &str, door: &str) -> Grant {
     let Door { destination, service } = door.parse().unwrap();
     let key = GrantKey { destination: Some(destination), service, source: source.parse::<IpAddr>().unwrap().into() };
     Grant { key, ttl: Duration::from_secs(300), label: "alice ssh".to_owned() }
 }
-
-/// Else nobody is asked for as a neighbour until it is sure, for seconds, that an address is nobody else's.
-const NO_WAITING: &str = "cd /proc/sys/net/ipv6/conf; echo 0 | tee all/accept_dad default/accept_dad";

@@ -8,8 +8,10 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod adopt;
+mod cut;
 mod forward;
 mod namespace;
+mod neighbour;
 mod operators_sets;
 mod own_table;
 mod repair;

@@ -14,7 +14,7 @@ mod hand;
 mod held;
 mod inventory;
 mod kernel;
-mod netlink;
+pub(super) mod netlink;
 mod nft;
 mod sets;
 mod skeleton;

@@ -21,6 +21,14 @@ pub(super) struct Netlink {
     inbox: Vec<u8>,
 }
 
+/// A socket for questions to one of the kernel's families, one at a time, in the network namespace of the thread that
+/// opened it.
+pub(in crate::edge) struct Exchange {
+    socket: Socket,
+    sequence: u32,
+    inbox: Vec<u8>,
+}
+
 /// One message of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Message<'a> {
@@ -175,20 +183,58 @@ impl Netlink {
         drop(chain.finalize());
         self.socket.send_to(&self.outbox, &SocketAddr::new(0, 0), 0)?;
 
-        let mut interrupted = false;
-        loop {
-            self.inbox.clear();
-            match self.socket.recv(&mut self.inbox, 0) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            for message in messages(&self.inbox).filter(|message| message.sequence == sequence) {
-                interrupted |= message.flags & DUMP_INTERRUPTED != 0;
-                match message.outcome() {
-                    Some(Ok(())) if interrupted => return Err(io::Error::from_raw_os_error(libc::EINTR)),
-                    Some(outcome) => return outcome,
-                    None => each(message.body.get(Nfgenmsg::len()..).unwrap_or_default()),
-                }
+        hear(&self.socket, &mut self.inbox, sequence, |body| each(body.get(Nfgenmsg::len()..).unwrap_or_default()))
+    }
+}
+
+impl Exchange {
+    /// Opens a socket to a family: NETLINK_*, `linux/netlink.h`.
+    pub(in crate::edge) fn open(family: libc::c_int) -> io::Result<Self> {
+        let mut socket = Socket::new(family as isize)?;
+        socket.bind_auto()?;
+        Ok(Self { socket, sequence: 0, inbox: Vec::with_capacity(INBOX_LEN) })
+    }
+
+    /// Sends a message of these parts, and hands over the body of every answer.
+    ///
+    /// # Errors
+    /// The kernel's answer; EINTR if something changed between two parts of a dump.
+    pub(in crate::edge) fn ask(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        parts: &[&[u8]],
+        each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let length = HEADER_LEN + parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut message = Vec::with_capacity(length);
+        message.extend((length as u32).to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend((flags | REQUEST).to_ne_bytes());
+        message.extend(self.sequence.to_ne_bytes());
+        message.extend([0; 4]);
+        parts.iter().for_each(|part| message.extend(*part));
+        self.socket.send_to(&message, &SocketAddr::new(0, 0), 0)?;
+        hear(&self.socket, &mut self.inbox, self.sequence, each)
+    }
+}
+
+/// Hands over the body of every answer to a request, until it has ended.
+fn hear(socket: &Socket, inbox: &mut Vec<u8>, sequence: u32, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut interrupted = false;
+    loop {
+        inbox.clear();
+        match socket.recv(inbox, 0) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        for message in messages(inbox).filter(|message| message.sequence == sequence) {
+            interrupted |= message.flags & DUMP_INTERRUPTED != 0;
+            match message.outcome() {
+                Some(Ok(())) if interrupted => return Err(io::Error::from_raw_os_error(libc::EINTR)),
+                Some(outcome) => return outcome,
+                None => each(message.body),
             }
         }
     }
@@ -257,6 +303,9 @@ pub(super) const SUBSYSTEM: u16 = 10;
 
 /// `struct nlmsghdr`, `linux/netlink.h`.
 const HEADER_LEN: usize = 16;
+
+/// NLM_F_REQUEST, `linux/netlink.h`.
+const REQUEST: u16 = 0x1;
 
 /// NLM_F_ACK, `linux/netlink.h`.
 const ACK: u16 = 0x4;

@@ -30,7 +30,8 @@
 //!     set protected_forward_v4 { type ipv4_addr . inet_proto . inet_service; elements = { 10.0.0.5 . tcp . 22 } }
 //!     set protected_forward_v6 { type ipv6_addr . inet_proto . inet_service; }
 //!     chain protected_forward {
-//!         ct state established,related accept
+//!         ct state established,related ct direction original accept
+//!         meta l4proto udp ct state established,related accept
 //!         ip saddr . ip daddr . meta l4proto . th dport @forward_v4 accept
 //!         ip6 saddr . ip6 daddr . meta l4proto . th dport @forward_v6 accept
 //!         counter drop
@@ -41,6 +42,9 @@
 //!         ip6 daddr . meta l4proto . th dport @protected_forward_v6 jump protected_forward
 //!     }
 //! ```
+//!
+//! A connection that was cut (`edge/conntrack.rs`) is forgotten, and one that the service goes on with counts as begun
+//! by it: hence the direction. UDP services speak to their clients by themselves, and have to hear the answers.
 //!
 //! Connection tracking puts fragments together before either hook, so that every packet there has its ports. It has
 //! also done what DNAT asks for: the destination is the host itself, not the address that the outside knows it by.
@@ -330,7 +334,11 @@ impl Skeleton {
             let [protocol, port] = service();
             equal(concat([payload(family, "daddr"), protocol, port]), set_named(set))
         };
-        add(PROTECTED_FORWARD, vec![established(), accept()]);
+        add(PROTECTED_FORWARD, vec![established(), begun_outside(), accept()]);
+        add(
+            PROTECTED_FORWARD,
+            vec![equal(meta(MetaKey::L4proto), Expression::String("udp".into())), established(), accept()],
+        );
         add(PROTECTED_FORWARD, vec![granted(ip, FORWARD_V4), accept()]);
         add(PROTECTED_FORWARD, vec![granted(ip6, FORWARD_V6), accept()]);
         add(PROTECTED_FORWARD, vec![counted(), drop_it()]);
@@ -429,11 +437,15 @@ fn equal<'a>(left: Expression<'a>, right: Expression<'a>) -> Statement<'a> {
 fn established() -> Statement<'static> {
     let states = ["established", "related"].map(|state| Expression::String(state.into()));
     // `in` asks for one of the flags, `==` for all of them at once.
-    Statement::Match(Match {
-        left: Expression::Named(NamedExpression::CT(CT { key: "state".into(), family: None, dir: None })),
-        right: Expression::List(states.into()),
-        op: Operator::IN,
-    })
+    Statement::Match(Match { left: tracked("state"), right: Expression::List(states.into()), op: Operator::IN })
+}
+
+fn begun_outside() -> Statement<'static> {
+    equal(tracked("direction"), Expression::String("original".into()))
+}
+
+fn tracked(key: &'static str) -> Expression<'static> {
+    Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir: None }))
 }
 
 fn accept() -> Statement<'static> {
