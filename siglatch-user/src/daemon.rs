@@ -9,11 +9,13 @@
 //! ```
 
 mod books;
+mod configuration;
 mod desk;
 mod errands;
 mod figures;
 mod ground;
 mod judge;
+mod levers;
 mod owed;
 mod pulse;
 mod report;
@@ -24,18 +26,20 @@ mod warden;
 mod way;
 mod works;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
 use tracing::warn;
 
 use crate::config::Settings;
+use crate::ctl::{Failure, Loaded};
 use crate::edge::action::{Endings, Starter};
 use crate::edge::clock;
 use crate::edge::notify::Notifier;
 use crate::edge::privilege::Acting;
+use configuration::{Beginning, Configuration};
 use errands::Errands;
-use ground::{Ground, as_ordered, tell_ready};
+use ground::{Ground, tell_ready};
 use signals::Signals;
 use works::{Start, Works};
 
@@ -47,52 +51,50 @@ pub struct Orders {
     pub starter: Option<(Starter, Endings)>,
     /// The right to open what the daemon needs, until it is open.
     pub acting: Acting,
-    /// Whether the configuration, as it stands in its file, is sound: what is wrong with it, if it is not.
-    pub is_sound: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Where its configuration comes from.
+    pub source: Source,
 }
 
-/// Why the daemon has ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ended {
-    /// It was told to.
-    Stopped,
-    /// To begin anew at once, with the configuration as it is now.
-    ForReload,
+/// Where the configuration comes from.
+#[derive(Clone)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// Reads it, with what the command line says against it.
+    pub read: Arc<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>,
 }
 
-/// Runs until SIGTERM or SIGINT, or until it is to begin anew. Returns early only if the daemon cannot start.
+/// Runs until SIGTERM or SIGINT. Returns early only if the daemon cannot start.
 ///
 /// The XDP program stays attached when this returns, and grants end by themselves.
 ///
 /// # Errors
 /// What is missing, and its cure.
-pub async fn run(settings: Settings, orders: Orders) -> Result<Ended> {
+pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let notifier = Arc::new(Notifier::from_environment());
     let at = clock::boot();
-    let settings = as_ordered(settings, &orders);
-    let Orders { dry_run, starter, acting, is_sound } = orders;
+    let Orders { dry_run, starter, acting, source } = orders;
     if dry_run {
         warn!(
             "DRY RUN: knocks are judged and nothing is done for them; no service is closed or opened, nobody is banned"
         );
     }
-    let ground = Ground::take(&settings).await?;
+    let begun = Beginning::of(settings, dry_run)?;
+    let ground = Ground::take(&begun.in_force).await?;
     // Threads that are begun from here on can do no more than this one.
     acting.confine()?;
     let start = Start { at, dry_run, starter, notifier: Arc::clone(&notifier) };
-    let mut works = Works::begin(&settings, ground, start).await?;
-    tell_ready(&settings);
-    notifier.ready(&works.in_a_line(&settings));
+    let (mut works, levers) = Works::begin(&begun.in_force, ground, start).await?;
+    let configuration = Configuration::new(source.clone(), dry_run, begun, levers);
+    tell_ready(configuration.in_force());
+    notifier.ready(&works.in_a_line(configuration.in_force()));
 
-    let errands = Errands { signals, is_sound, recorder: works.recorder.clone(), tallies: Arc::clone(&works.tallies) };
-    match errands.run(&mut works.tasks, &mut works.reloads).await {
-        Ok((ended, why)) => {
-            match ended {
-                Ended::Stopped => notifier.stopping(),
-                Ended::ForReload => notifier.reloading(),
-            }
-            works.end(why).await.map(|()| ended)
+    let errands = Errands::new(signals, configuration, Arc::clone(&notifier), &source);
+    match errands.run(&mut works).await {
+        Ok(why) => {
+            notifier.stopping();
+            works.end(why).await
         }
         Err(error) => {
             works.give_up();

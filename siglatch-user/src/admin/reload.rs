@@ -20,6 +20,10 @@ pub struct Reloaded {
     pub at_next_start: Vec<String>,
     /// What is wrong with the file, or dubious; the first [`Reloaded::FINDINGS`].
     pub findings: Vec<Found>,
+    /// Grants that have ended, because they are not allowed any more.
+    pub grants: usize,
+    /// Runs of programs that had waited and are dropped, and undos that will never be, because their program is gone.
+    pub dropped: usize,
     /// Milliseconds that it took.
     pub millis: u64,
 }
@@ -34,6 +38,9 @@ pub struct Changed {
     pub name: String,
     /// In which way.
     pub how: How,
+    /// What of it, in a few words; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// In which way something has changed.
@@ -113,7 +120,12 @@ mod tests {
 
     #[test]
     fn a_reply_holds_only_so_much_and_says_how_much_there_was() {
-        let changed = |n: usize| Changed { what: "user".to_owned(), name: format!("u{n}"), how: How::Added };
+        let changed = |n: usize| Changed {
+            what: "user".to_owned(),
+            name: format!("u{n}"),
+            how: How::Added,
+            detail: String::new(),
+        };
         let found = Found { message: "é".repeat(2000), help: Some("x".repeat(2000)), ..Found::default() };
         let reloaded =
             Reloaded { changed: (0..5000).map(changed).collect(), findings: vec![found; 500], ..Reloaded::default() };

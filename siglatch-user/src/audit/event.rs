@@ -73,6 +73,13 @@ pub enum Event {
     Admin(Admin),
     /// Knocks of somebody's are told in full in the log, or no longer.
     Debug(Debug),
+    /// Something that an operator had switched off is on again, because its time is over.
+    SwitchedOn {
+        /// `user`, `action`, `port` or `sequence`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The process that starts programs.
     Starter {
         /// `restarted` or `gone`.

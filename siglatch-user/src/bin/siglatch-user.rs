@@ -11,7 +11,7 @@ use siglatch_user::ctl::{
     Failure,
     load::{is_coloured, load},
 };
-use siglatch_user::daemon::{self, Ended, Orders};
+use siglatch_user::daemon::{self, Orders, Source};
 use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself, privilege};
 use tracing_subscriber::EnvFilter;
 
@@ -92,25 +92,24 @@ fn main() -> ExitCode {
     if options.check {
         return check(PROGRAM, &options.config, &given, Shape::Pictures);
     }
-    match run(&options, given) {
-        Ok(Ended::Stopped) => ExitCode::SUCCESS,
-        Ok(Ended::ForReload) => Failure::from(itself::begin_anew()).tell(PROGRAM),
+    match run(options, given) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(PROGRAM),
     }
 }
 
-fn run(options: &Options, given: Given) -> Result<Ended, Failure> {
+fn run(options: Options, given: Given) -> Result<(), Failure> {
     start_log(&options.log)?;
     let loaded = load(&options.config, &given)?;
     if options.detach {
-        return detach(&loaded.settings).map(|()| Ended::Stopped).map_err(Failure::Failed);
+        return detach(&loaded.settings).map_err(Failure::Failed);
     }
     if options.take_down {
-        return take_down(&loaded.settings).map(|()| Ended::Stopped).map_err(Failure::Failed);
+        return take_down(&loaded.settings).map_err(Failure::Failed);
     }
     loaded.tell_warnings();
     let mut settings = loaded.settings;
-    settings.ingress = ingress(settings.ingress, options);
+    settings.ingress = ingress(settings.ingress, &options);
     // All of it before there is a thread.
     let (executable, programs) = (Path::new(itself::EXECUTABLE), settings.policy.programs());
     let starter = match options.dry_run || programs.is_empty() {
@@ -121,9 +120,13 @@ fn run(options: &Options, given: Given) -> Result<Ended, Failure> {
         edge::firewall::begin_hand(executable, settings.daemon_user.as_deref())?;
     }
     let acting = privilege::step_down(privilege::Plan::of(&settings, &options.config))?;
-    let config = options.config.clone();
-    let is_sound = move || load(&config, &given).map(drop).map_err(|failure| failure.to_string());
-    let orders = Orders { dry_run: options.dry_run, starter, acting, is_sound: Arc::new(is_sound) };
+    let (dry_run, file) = (options.dry_run, options.config.clone());
+    let read = move || {
+        let mut loaded = load(&options.config, &given)?;
+        loaded.settings.ingress = ingress(loaded.settings.ingress, &options);
+        Ok(loaded)
+    };
+    let orders = Orders { dry_run, starter, acting, source: Source { file, read: Arc::new(read) } };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(settings, orders)).map_err(Failure::Failed)
 }

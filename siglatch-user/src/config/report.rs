@@ -44,6 +44,12 @@ impl Report {
         &self.findings
     }
 
+    /// Line and column of the start of a place in the text, counted from 1; columns count characters.
+    #[must_use]
+    pub fn position(&self, span: Span) -> (usize, usize) {
+        position(&self.text, span.start)
+    }
+
     /// How many of them keep the daemon from starting.
     #[must_use]
     pub fn errors(&self) -> usize {

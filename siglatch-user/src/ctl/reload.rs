@@ -67,6 +67,14 @@ fn text(reloaded: &Reloaded, paint: Paint) -> String {
     if !reloaded.at_next_start.is_empty() {
         text += &format!("From the next start of the daemon on: {}\n", reloaded.at_next_start.join(", "));
     }
+    for (count, what) in [
+        (reloaded.grants, "grants have ended: they are not allowed any more"),
+        (reloaded.dropped, "runs or undos of programs that are gone are dropped"),
+    ] {
+        if count > 0 {
+            text += &format!("{} {what}\n", show::grouped(count as u64));
+        }
+    }
     text + &match (reloaded.applied, reloaded.changes) {
         (true, 0) => format!("{file}: nothing has changed.\n"),
         (true, _) => format!("{file}: the daemon goes by it now.\n"),
@@ -76,16 +84,19 @@ fn text(reloaded: &Reloaded, paint: Paint) -> String {
 }
 
 /// `+ user carol`.
-fn line(Changed { what, name, how }: &Changed, paint: Paint) -> String {
+fn line(Changed { what, name, how, detail }: &Changed, paint: Paint) -> String {
     let (sign, code) = match how {
         How::Added => ('+', "32"),
         How::Removed => ('-', "31"),
         How::Changed | How::Unknown => ('~', "33"),
     };
-    let line = format!("{sign} {what} {name}");
+    let mut line = format!("{sign} {what} {name}").trim_end().to_owned();
+    if !detail.is_empty() {
+        line += &format!(": {detail}");
+    }
     match paint {
-        Paint::Plain => format!("{}\n", line.trim_end()),
-        Paint::Coloured => format!("\x1b[{code}m{}\x1b[0m\n", line.trim_end()),
+        Paint::Plain => line + "\n",
+        Paint::Coloured => format!("\x1b[{code}m{line}\x1b[0m\n"),
     }
 }
 
@@ -106,7 +117,7 @@ mod tests {
     use super::*;
 
     fn changed(what: &str, name: &str, how: How) -> Changed {
-        Changed { what: what.to_owned(), name: name.to_owned(), how }
+        Changed { what: what.to_owned(), name: name.to_owned(), how, detail: String::new() }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What a daemon takes before it goes to work, while it may: program, sockets, lock. Never judges a knock.
 
 use anyhow::Result;
+use siglatch_common::siphash::Key;
 use tracing::{info, warn};
 
-use super::Orders;
 use super::way::Way;
 use crate::config::{self, Settings};
 use crate::edge::action::survey;
@@ -19,6 +19,8 @@ use crate::policy::Policy;
 pub(super) struct Ground {
     pub(super) network: Network,
     pub(super) way: Way,
+    /// The secret that spreads sources over the filter's tables.
+    pub(super) spread: Key,
     pub(super) operators: AdminSocket,
     pub(super) observers: Option<ObserverSocket>,
     /// Where the metrics are to be had, if anywhere.
@@ -35,7 +37,8 @@ impl Ground {
     pub(super) async fn take(settings: &Settings) -> Result<Self> {
         tell_unfit(&settings.policy);
         let network = Network::open()?;
-        let measures = xdp::Measures::new(settings, randomness::spread()?);
+        let spread = randomness::spread()?;
+        let measures = xdp::Measures::new(settings, spread);
         let way = Way::prepare(settings.ingress.clone(), &settings.ports, measures, &network).await?;
         Firewall::check(&settings.firewall, &way.closed_ports(&settings.ports))?;
 
@@ -44,13 +47,13 @@ impl Ground {
         let operators = AdminSocket::bind(&settings.admin.socket)?;
         let observers = settings.admin.observer_socket.as_deref().map(ObserverSocket::bind).transpose()?;
         let metrics = settings.metrics.as_ref().map(MetricsListener::bind).transpose()?;
-        Ok(Self { network, way, operators, observers, metrics, instance })
+        Ok(Self { network, way, spread, operators, observers, metrics, instance })
     }
 }
 
 /// The settings of a run that only tells what it would do, or as they are.
-pub(super) fn as_ordered(mut settings: Settings, orders: &Orders) -> Settings {
-    if orders.dry_run {
+pub(super) fn as_ordered(mut settings: Settings, dry_run: bool) -> Settings {
+    if dry_run {
         settings.firewall = config::Firewall::Untouched;
         settings.policy.make_dry();
     }

@@ -24,6 +24,8 @@ use super::report::{Standing, Tallies};
 use super::turns::Turns;
 use super::wall::{Repair, Wall};
 use super::warden::{self, ToWarden};
+use crate::admin::protocol::Problem;
+use crate::admin::{RevokeOrder, Revoked};
 use crate::audit::{self, Event};
 use crate::config::{self, WhenFailing};
 use crate::edge::action::{News, Starter};
@@ -32,7 +34,7 @@ use crate::edge::audit::Recorder;
 use crate::edge::clock;
 use crate::edge::firewall::Change;
 use crate::edge::key_pool::Answer;
-use crate::gate::{Admission, Gate, Job, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
+use crate::gate::{Admission, Gate, GrantKey, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
 use crate::spotlight::Spotlight;
 use adopt::Coming;
 use desk::LastKnocks;
@@ -59,6 +61,13 @@ pub(super) enum Input {
     },
     /// An operator asks something.
     Asked(Box<Asked>),
+    /// Grants are to end, because of something else that an operator asks.
+    Revoke {
+        /// Which.
+        order: Box<RevokeOrder>,
+        /// Where it is told what came of it, and what the grants were for; it has room for it.
+        reply: SyncSender<Result<(Revoked, Vec<GrantKey>), Problem>>,
+    },
     /// The firewall is to be as other settings say, with the grants that hold. Comes before [`Input::Adopt`], since it can fail.
     Rebuild {
         /// The settings.
@@ -230,6 +239,11 @@ impl Judge {
             Input::Adopt { from, adoption, reply } => {
                 self.coming.push_back(Coming { from, adoption, reply });
                 self.take_turns();
+            }
+            Input::Revoke { order, reply } => {
+                let answer = self.revoke(&order, clock::now());
+                // Fails only if nobody waits any more.
+                let _ = reply.try_send(answer);
             }
             Input::Stop => return false,
         }

@@ -18,7 +18,7 @@ use crate::admin::{
     AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs,
     Refused, RefusedSource, Status,
 };
-use crate::config::LaneRule;
+use crate::config::{KnockPort, LaneRule, Settings};
 use crate::edge::audit::Recorder;
 use crate::edge::lanes::Queues;
 use crate::edge::lists::{ListError, Lists, Size};
@@ -33,8 +33,22 @@ pub(super) struct Constants {
     pub(super) ingress: Ingress,
     /// How it stands with each, as it changes.
     pub(super) interfaces: watch::Receiver<Vec<Interface>>,
+    /// What holds by the configuration.
+    pub(super) terms: watch::Receiver<Terms>,
+}
+
+/// What the filter goes by, as far as the status shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
     pub(super) ports: Vec<Port>,
     pub(super) lanes: PerLane<LaneRule>,
+}
+
+impl Terms {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let port = |port: &KnockPort| Port { port: port.port, wire: port.wire.label().to_owned() };
+        Self { ports: settings.ports.iter().map(port).collect(), lanes: settings.lanes }
+    }
 }
 
 /// What the warden holds.
@@ -180,7 +194,7 @@ impl Report {
         let before = before.unwrap_or(&reading);
         let rates = Rates { now: &reading, before, span: now.since(before.at) };
         let sizes = lists.sizes()?;
-        let Constants { started, ingress, interfaces, ports, .. } = &self.constants;
+        let Constants { started, ingress, interfaces, terms } = &self.constants;
         let waiting = (self.waiting)();
         let lane = |lane: Lane| LaneStatus {
             waiting: *waiting.of(lane) as u64,
@@ -196,7 +210,7 @@ impl Report {
             uptime: now.since(*started).as_secs(),
             ingress: *ingress,
             interfaces: interfaces.borrow().clone(),
-            ports: ports.clone(),
+            ports: terms.borrow().ports.clone(),
             interval: (rates.span.as_secs_f64() * 10.0).round() / 10.0,
             frames: Outcome::ALL.into_iter().map(|outcome| rates.frames(outcome)).collect(),
             lanes: Lane::ALL.into_iter().map(lane).collect(),
@@ -223,7 +237,8 @@ impl Report {
     }
 
     fn lane(&self, lane: Lane, rates: &Rates<'_>) -> LaneStatus {
-        let rule = self.constants.lanes.of(lane);
+        let terms = self.constants.terms.borrow();
+        let rule = terms.lanes.of(lane);
         LaneStatus {
             lane: lane.label().to_owned(),
             budget: rule.budget,

@@ -22,7 +22,7 @@ use crate::edge::socket::{Filter, Sockets};
 use crate::edge::xdp::{self, Attached, Maps, Measures};
 
 use guard::Guard;
-pub(super) use rule_setter::RuleSetter;
+pub(super) use rule_setter::{Prepared, RuleSetter};
 
 /// What is ready, and disturbs nobody yet.
 pub(super) enum Way {

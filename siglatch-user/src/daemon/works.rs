@@ -19,15 +19,16 @@ use super::desk::Desk;
 use super::figures::{Filter, Sources};
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
+use super::levers::Levers;
 use super::pulse::{Pulse, feed_watchdog};
-use super::report::{Around, Constants, Report, Tallies};
+use super::report::{Around, Constants, Report, Tallies, Terms};
 use super::wall::{Standing, Wall};
 use super::warden::{self, ToWarden, Warden};
-use super::way::{Open, RuleSetter};
+use super::way::Open;
 use crate::admin::{self, Roles};
 use crate::audit::Event;
 use crate::audit::event::By;
-use crate::config::{KnockPort, LaneRule, Settings};
+use crate::config::{LaneRule, Settings};
 use crate::edge::action::{Endings, Starter};
 use crate::edge::admin::{Asked, Bounds, Doorkeeper};
 use crate::edge::audit::{AuditLog, Origin, Recorder};
@@ -54,16 +55,8 @@ pub(super) struct Works {
     /// What operators ask of the configuration.
     pub(super) asked: Receiver<Asked>,
     pub(super) recorder: Recorder,
-    /// What the status says of it.
-    configuration: watch::Sender<admin::Configuration>,
-    /// Who may ask.
-    roles: watch::Sender<Roles>,
     pub(super) tallies: Arc<Tallies>,
     pool: Arc<KeyPool>,
-    /// By which ports, limits and interfaces are changed.
-    pub(super) rules: RuleSetter,
-    /// How the lanes share the private key.
-    shares: watch::Sender<PerLane<u8>>,
     judge: JoinHandle<()>,
     to_judge: Sender<Input>,
     warden: JoinHandle<()>,
@@ -90,8 +83,8 @@ impl Works {
     ///
     /// # Errors
     /// What is missing, and its cure.
-    pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<Self> {
-        let Ground { network, way, operators, observers, metrics, instance } = ground;
+    pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<(Self, Levers)> {
+        let Ground { network, way, spread, operators, observers, metrics, instance } = ground;
         let Start { at, dry_run, starter, notifier } = start;
         let policy = Arc::new(settings.policy.clone());
         let run = randomness::run()?;
@@ -136,7 +129,7 @@ impl Works {
             gate,
             books,
             wall,
-            starter,
+            starter: starter.clone(),
             recorder: recorder.clone(),
             when_unaudited: settings.audit.when_failing,
             warden: to_warden.clone(),
@@ -183,9 +176,8 @@ impl Works {
             metrics::serve(listener, metrics::Bounds::default(), move || sources.read())?;
         }
         tasks.spawn(feed_watchdog(notifier, vec![("judge", judging), ("warden", Arc::clone(&keeping))]));
-        let ports = settings.ports.iter().map(port_status).collect();
-        let attached = interfaces.clone();
-        let constants = Constants { started: at, ingress, interfaces: attached, ports, lanes: settings.lanes };
+        let (terms, known_terms) = watch::channel(Terms::of(settings));
+        let constants = Constants { started: at, ingress, interfaces: interfaces.clone(), terms: known_terms };
         let (forbidden, missed) = (Arc::clone(&around.forbidden), Arc::clone(&around.missed));
         let report = Report::new(constants, Arc::clone(&tallies), around, move || depths.waiting());
         let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report, &keeping))?;
@@ -198,17 +190,26 @@ impl Works {
             tasks.spawn(async move { observers.serve(doorkeeper, recorder, missed).await });
         }
         tasks.spawn(async move { operators.serve(Bounds::default(), doorkeeper, move |asked| desk.ask(asked)).await });
-        Ok(Self {
+        let levers = Levers {
+            pool: Arc::clone(&pool),
+            to_judge: to_judge.clone(),
+            to_warden: to_warden.clone(),
+            rules,
+            spread,
+            starter,
+            shares,
+            roles,
+            terms,
+            configuration,
+            recorder: recorder.clone(),
+        };
+        let works = Self {
             tasks,
             reloads,
             asked,
             recorder,
-            configuration,
-            roles,
             tallies,
             pool,
-            rules,
-            shares,
             judge,
             to_judge,
             warden,
@@ -217,7 +218,8 @@ impl Works {
             ingress,
             interfaces,
             _instance: instance,
-        })
+        };
+        Ok((works, levers))
     }
 
     /// What the service manager shows: where knocks come in, and whose.
@@ -287,7 +289,8 @@ pub(super) fn warden_rules(settings: &Settings) -> warden::Rules {
     }
 }
 
-fn shares_of(lanes: &PerLane<LaneRule>) -> PerLane<u8> {
+/// How the lanes share the private key.
+pub(super) fn shares_of(lanes: &PerLane<LaneRule>) -> PerLane<u8> {
     PerLane::from_fn(|lane| lanes.of(lane).share)
 }
 
@@ -297,10 +300,6 @@ fn rooms(ingress: admin::Ingress, lanes: &PerLane<LaneRule>) -> PerLane<u64> {
         admin::Ingress::Xdp => u64::from(lanes.of(lane).ring_kib) * 1024 / Gauge::RECORD as u64,
         admin::Ingress::Socket => Queues::ROOM as u64,
     })
-}
-
-fn port_status(port: &KnockPort) -> admin::Port {
-    admin::Port { port: port.port, wire: port.wire.label().to_owned() }
 }
 
 /// Brings candidates from the lanes to the pool. A place is taken first, so that who comes next is decided when there is

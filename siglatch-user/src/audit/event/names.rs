@@ -28,6 +28,7 @@ impl Event {
             Self::Reload(_) => "reload",
             Self::Admin(_) => "admin",
             Self::Debug(_) => "debug",
+            Self::SwitchedOn { .. } => "switched_on",
             Self::Starter { .. } => "starter",
             Self::Junk(_) => "junk",
             Self::Lost(_) => "lost",
@@ -37,7 +38,7 @@ impl Event {
     }
 
     /// Every name, for those who search.
-    pub const NAMES: [&str; 26] = [
+    pub const NAMES: [&str; 27] = [
         "start",
         "stop",
         "knock",
@@ -59,6 +60,7 @@ impl Event {
         "reload",
         "admin",
         "debug",
+        "switched_on",
         "starter",
         "junk",
         "lost",

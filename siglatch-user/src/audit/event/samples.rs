@@ -65,6 +65,7 @@ pub(crate) fn every() -> Vec<Event> {
             error: None,
         }),
         Event::Debug(Debug { state: "on", users: vec!["alice".to_owned()], sources: vec![], seconds: Some(600) }),
+        Event::SwitchedOn { kind: "user", name: "alice".to_owned() },
         Event::Starter { state: "restarted", error: None },
         Event::Junk(Junk {
             filter: [("over_rate", 9)].into(),

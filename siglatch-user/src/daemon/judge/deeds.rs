@@ -1,7 +1,6 @@
 //! Does what the gate has decided: keeps first what must be remembered, then opens, closes, starts and tells. Never
 //! does what could not be remembered.
 
-use tracing::field::display;
 use tracing::{error, info, warn};
 
 use super::Judge;
@@ -97,7 +96,7 @@ impl Judge {
                 let key = &grant.key;
                 info!(
                     source = %key.source, service = %key.place(), by = grant.label, seconds = grant.ttl.as_secs(),
-                    knock = opened.knock.map(display), "grant opened"
+                    knock = opened.knock.map(tracing::field::display), "grant opened"
                 );
             }
             let event = match &failed {

@@ -17,7 +17,7 @@ use crate::admin::{
 };
 use crate::daemon::desk;
 use crate::edge::admin::Asked;
-use crate::edge::clock;
+use crate::edge::{clock, conntrack};
 use crate::gate::{Debt, Gate, Grant, GrantKey, Revocation};
 use crate::policy::{Action, ActionKind, Allowed, Policy, Sequence};
 
@@ -63,7 +63,7 @@ impl Judge {
     }
 
     /// Ends grants. The firewall has been told when this returns, unless it fails: then it is told again and again.
-    fn revoke(&mut self, order: &RevokeOrder, now: Now) -> Result<(Revoked, Vec<GrantKey>), Problem> {
+    pub(super) fn revoke(&mut self, order: &RevokeOrder, now: Now) -> Result<(Revoked, Vec<GrantKey>), Problem> {
         let RevokeOrder { which, all, cut: _ } = order;
         match (which.is_empty(), all) {
             (true, true) | (false, false) => {}
@@ -93,10 +93,10 @@ impl Judge {
     fn cut(&self, asked: Asked, mut revoked: Revoked, keys: Vec<GrantKey>) {
         let recorder = self.recorder.clone();
         let cut = move || {
-            match cut_connections(&keys) {
+            match conntrack::cut(&keys) {
                 Ok(count) => revoked.cut = Some(count),
                 Err(error) => {
-                    error!(error, "connections of revoked grants could not be cut");
+                    error!(%error, "connections of revoked grants could not be cut");
                     let failed = format!("The connections could not be cut: {error}.");
                     revoked.note = Some(revoked.note.map_or_else(|| failed.clone(), |note| format!("{note} {failed}")));
                 }
@@ -273,10 +273,6 @@ fn opens(action: &Action) -> Vec<String> {
         .iter()
         .flat_map(|service| destinations().map(|destination| Place { destination, service: *service }.to_string()));
     places.take(ActionEntry::OPENS).collect()
-}
-
-fn cut_connections(_keys: &[GrantKey]) -> Result<usize, String> {
-    Err("this daemon cannot do that yet".to_owned())
 }
 
 fn unnamed(help: &str) -> Problem {

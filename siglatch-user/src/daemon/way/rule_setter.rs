@@ -75,15 +75,6 @@ impl RuleSetter {
         }
     }
 
-    /// Both at once.
-    ///
-    /// # Errors
-    /// As [`Self::prepare`] and [`Self::commit`].
-    pub(in crate::daemon) async fn set(&mut self, ports: &[KnockPort], measures: Measures) -> Result<()> {
-        let prepared = self.prepare(ports, measures)?;
-        self.commit(prepared).await
-    }
-
     /// Lets the program watch over these interfaces and no others. How it goes with each is told, as ever; there is nothing
     /// to do for sockets.
     ///

@@ -125,6 +125,7 @@ fn level(event: &Event) -> Level {
         | Event::Ban(_)
         | Event::Unban(_)
         | Event::Admin(_)
+        | Event::SwitchedOn { .. }
         | Event::Junk(_)
         | Event::Rotated(_) => Level::Info,
     }

@@ -1,0 +1,259 @@
+//! The configuration that holds: read again when somebody asks, and put in force as a whole or not at all; with what
+//! operators have switched off laid over it. Never judges a knock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use siglatch_common::units::{Boot, Wall};
+use tracing::{info, warn};
+
+use super::Source;
+use super::ground::{as_ordered, tell_unfit};
+use super::judge::Adopted;
+use super::levers::Levers;
+use crate::admin::reload::{Changed, Found, How, Reloaded};
+use crate::admin::{self, Switch, SwitchTarget};
+use crate::causes::with_causes;
+use crate::config::{self, Changes, Report, Settings};
+use crate::ctl::{Failure, Loaded};
+use crate::edge::clock;
+use crate::edge::switch_store::SwitchStore;
+use crate::switches::Switches;
+
+/// What holds, and where it comes from.
+pub(super) struct Configuration {
+    source: Source,
+    dry_run: bool,
+    levers: Levers,
+    /// What the file said when it was last taken, but for the keys that hold from the next start.
+    said: Settings,
+    /// The same as it is in force.
+    in_force: Settings,
+    switches: Switches,
+    store: SwitchStore,
+    /// When the file was taken, and which of its keys hold from the next start.
+    taken: Taken,
+}
+
+#[derive(Clone, Debug)]
+struct Taken {
+    at: Wall,
+    at_next_start: Vec<&'static str>,
+}
+
+/// What came of other settings.
+struct Came {
+    /// Grants that have ended.
+    grants: usize,
+    /// What will not be run, because its program is gone.
+    dropped: usize,
+}
+
+/// What is switched off at a start, and the settings with it.
+pub(super) struct Beginning {
+    pub(super) said: Settings,
+    pub(super) in_force: Settings,
+    pub(super) switches: Switches,
+    pub(super) store: SwitchStore,
+}
+
+impl Beginning {
+    /// Lays what was switched off by earlier runs over the settings.
+    ///
+    /// # Errors
+    /// If it is not known what is off: then nobody is let in.
+    pub(super) fn of(said: Settings, dry_run: bool) -> Result<Self> {
+        let store = SwitchStore::new(&said.state_dir);
+        let mut switches = store.read()?;
+        switches.expire(clock::now().wall);
+        for Switch { target, .. } in switches.iter() {
+            warn!(kind = target.kind.label(), name = target.name, "switched off by an operator");
+        }
+        let in_force = as_ordered(switches.laid_over(said.clone()), dry_run);
+        Ok(Self { said, in_force, switches, store })
+    }
+}
+
+impl Configuration {
+    pub(super) fn new(source: Source, dry_run: bool, begun: Beginning, levers: Levers) -> Self {
+        let Beginning { said, in_force, switches, store } = begun;
+        let taken = Taken { at: clock::now().wall, at_next_start: Vec::new() };
+        let configuration = Self { source, dry_run, levers, said, in_force, switches, store, taken };
+        configuration.show();
+        configuration
+    }
+
+    /// The settings in force.
+    pub(super) const fn in_force(&self) -> &Settings {
+        &self.in_force
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> PathBuf {
+        self.source.file.clone()
+    }
+
+    pub(super) const fn levers(&self) -> &Levers {
+        &self.levers
+    }
+
+    /// Says what a reload would do.
+    ///
+    /// # Errors
+    /// If the file cannot be read at all.
+    pub(super) async fn check(&self) -> Result<Reloaded, String> {
+        let begun = clock::boot();
+        let (reloaded, _) = self.read().await?;
+        Ok(Reloaded { millis: millis_since(begun), ..reloaded })
+    }
+
+    /// Reads the file, and goes by it if it is sound. Otherwise nothing has changed, and the findings say why.
+    ///
+    /// # Errors
+    /// If the file cannot be read at all, or the system does not let the daemon follow it: why. Nothing has changed then.
+    pub(super) async fn reload(&mut self) -> Result<Reloaded, String> {
+        let begun = clock::boot();
+        let (mut reloaded, new) = self.read().await?;
+        if let Some((said, changes)) = new {
+            tell_unfit(&said.policy);
+            let Came { grants, dropped } = self.go_by(said, None).await?;
+            (reloaded.grants, reloaded.dropped) = (grants, dropped);
+            self.taken = Taken { at: clock::now().wall, at_next_start: changes.at_next_start.clone() };
+            self.show();
+            for line in changes.words(TOLD) {
+                info!("configuration: {line}");
+            }
+            reloaded.applied = true;
+        }
+        Ok(Reloaded { millis: millis_since(begun), ..reloaded })
+    }
+
+    /// Switches something off, or on; whether that is new.
+    ///
+    /// # Errors
+    /// Why it is not done. Nothing has changed then.
+    pub(super) async fn switch(&mut self, switches: Switches) -> Result<(), String> {
+        self.store.keep(&switches).map_err(|error| with_causes(&error))?;
+        let before = std::mem::replace(&mut self.switches, switches.clone());
+        if let Err(error) = self.go_by(self.said.clone(), Some(&switches)).await {
+            // What is kept is what holds.
+            if let Err(error) = self.store.keep(&before) {
+                warn!(%error, "what is switched off could not be kept");
+            }
+            self.switches = before;
+            return Err(error);
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// What is switched off.
+    pub(super) const fn switches(&self) -> &Switches {
+        &self.switches
+    }
+
+    /// Switches on what was off until now, and names it.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub(super) async fn expire(&mut self, now: Wall) -> Result<Vec<SwitchTarget>, String> {
+        let mut switches = self.switches.clone();
+        let on = switches.expire(now);
+        if !on.is_empty() {
+            self.switch(switches).await?;
+        }
+        Ok(on)
+    }
+
+    /// Whether the file, as it was taken last, has such a thing.
+    pub(super) fn has(&self, target: &SwitchTarget) -> bool {
+        target.is_in(&self.said)
+    }
+
+    /// Reads the file: what has changed in it; and the settings to go by, if it is sound.
+    async fn read(&self) -> Result<(Reloaded, Option<(Settings, Changes)>), String> {
+        let read = Arc::clone(&self.source.read);
+        let read = tokio::task::spawn_blocking(move || read()).await.map_err(|error| error.to_string())?;
+        let file = self.source.file.display().to_string();
+        match read {
+            Ok(Loaded { settings, report }) => {
+                let changes = Changes::between(&self.said, &settings);
+                let settings = config::holding_back(settings, &self.said);
+                let reloaded = Reloaded {
+                    file,
+                    sound: true,
+                    changes: changes.live.len(),
+                    changed: changes.live.iter().map(changed).collect(),
+                    at_next_start: changes.at_next_start.iter().map(|key| (*key).to_owned()).collect(),
+                    findings: found(&report),
+                    ..Reloaded::default()
+                };
+                Ok((reloaded.within_bounds(), Some((settings, changes))))
+            }
+            Err(Failure::Unsound(report)) => {
+                let reloaded = Reloaded { file, findings: found(&report), ..Reloaded::default() };
+                Ok((reloaded.within_bounds(), None))
+            }
+            Err(Failure::Failed(error)) => Err(with_causes(error.as_ref())),
+        }
+    }
+
+    /// Goes by these settings, with what is switched off laid over them.
+    async fn go_by(&mut self, said: Settings, switches: Option<&Switches>) -> Result<Came, String> {
+        let switches = switches.unwrap_or(&self.switches);
+        let new = as_ordered(switches.laid_over(said.clone()), self.dry_run);
+        let words = |error: anyhow::Error| with_causes(error.as_ref());
+        let ready = self.levers.prepare(&self.in_force, &new).await.map_err(words)?;
+        let Adopted { before, withdrawn, dropped, lost_debts } =
+            self.levers.commit(&self.in_force, &new, ready).await.map_err(words)?;
+        // There may be many of them: not here, where knocks come by.
+        let before = (before, std::mem::replace(&mut self.in_force, new), std::mem::replace(&mut self.said, said));
+        tokio::task::spawn_blocking(move || drop(before));
+        Ok(Came { grants: withdrawn, dropped: dropped + lost_debts })
+    }
+
+    /// Says in the status what holds.
+    fn show(&self) {
+        self.levers.configuration.send_replace(admin::Configuration {
+            file: self.source.file.display().to_string(),
+            loaded: self.taken.at.as_secs(),
+            at_next_start: self.taken.at_next_start.iter().map(|key| (*key).to_owned()).collect(),
+            switches: self.switches.iter().take(admin::Configuration::SWITCHES).collect(),
+            switched_off: self.switches.iter().count(),
+            dry_run: self.dry_run,
+        });
+    }
+}
+
+fn changed(change: &config::Changed) -> Changed {
+    let (how, detail) = match &change.how {
+        config::How::Added => (How::Added, String::new()),
+        config::How::Removed => (How::Removed, String::new()),
+        config::How::Changed(keys) => (How::Changed, keys.join(", ")),
+        config::How::Set { from, to } => (How::Changed, format!("{from} → {to}")),
+    };
+    Changed { what: change.what.to_owned(), name: change.name.clone(), how, detail }
+}
+
+fn found(report: &Report) -> Vec<Found> {
+    let one = |finding: &config::Finding| {
+        let place = finding.span.map(|span| report.position(span));
+        Found {
+            severity: finding.severity().label().to_owned(),
+            code: finding.code.label().to_owned(),
+            message: finding.message.clone(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            help: Some(finding.help.clone()).filter(|help| !help.is_empty()),
+        }
+    };
+    report.findings().iter().take(Reloaded::FINDINGS).map(one).collect()
+}
+
+fn millis_since(begun: Boot) -> u64 {
+    u64::try_from(clock::boot().since(begun).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Changes that the log has; more are counted.
+const TOLD: usize = 50;

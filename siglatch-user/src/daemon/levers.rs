@@ -1,0 +1,131 @@
+//! The ways by which a daemon at work is changed: to the key pool, the judge, the warden, the filter. Never decides what is
+//! to change.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, sync_channel};
+
+use anyhow::{Context as _, Result};
+use siglatch_common::lane::PerLane;
+use siglatch_common::siphash::Key;
+use tokio::sync::watch;
+
+use super::judge::{Adopted, Adoption, Input, Rebuilt};
+use super::report::Terms;
+use super::warden::ToWarden;
+use super::way::RuleSetter;
+use super::works::{keyring, shares_of, warden_rules};
+use crate::admin::protocol::Problem;
+use crate::admin::{self, RevokeOrder, Revoked, Roles};
+use crate::config::{Ingress, Settings};
+use crate::edge::action::Starter;
+use crate::edge::audit::Recorder;
+use crate::edge::key_pool::KeyPool;
+use crate::edge::xdp;
+use crate::gate::GrantKey;
+
+/// All of them.
+pub(super) struct Levers {
+    pub(super) pool: Arc<KeyPool>,
+    pub(super) to_judge: Sender<Input>,
+    pub(super) to_warden: ToWarden,
+    /// By which ports, limits and interfaces are changed.
+    pub(super) rules: RuleSetter,
+    /// The secret that spreads sources over the filter's tables.
+    pub(super) spread: Key,
+    /// The processes that start programs; nothing if there were none to start when the daemon began.
+    pub(super) starter: Option<Starter>,
+    /// How the lanes share the private key.
+    pub(super) shares: watch::Sender<PerLane<u8>>,
+    /// Who may ask.
+    pub(super) roles: watch::Sender<Roles>,
+    /// What the status shows of ports and lanes.
+    pub(super) terms: watch::Sender<Terms>,
+    /// What the status says of the configuration.
+    pub(super) configuration: watch::Sender<admin::Configuration>,
+    pub(super) recorder: Recorder,
+}
+
+/// What cannot be left half done: made ready, and not in force yet.
+pub(super) struct Ready {
+    rules: super::way::Prepared,
+}
+
+impl Levers {
+    /// Does everything that can fail. What it has changed when it fails is as it was before.
+    ///
+    /// # Errors
+    /// What stands in the way, in words for the operator.
+    pub(super) async fn prepare(&self, old: &Settings, new: &Settings) -> Result<Ready> {
+        let rules = self.rules.prepare(&new.ports, xdp::Measures::new(new, self.spread))?;
+        if old.firewall != new.firewall || closed_ports(old) != closed_ports(new) {
+            let (reply, answer) = sync_channel(1);
+            let (firewall, knock_ports) = (Box::new(new.firewall.clone()), closed_ports(new));
+            self.to_judge.send(Input::Rebuild { firewall, knock_ports, reply }).ok().context(GONE)?;
+            let rebuilt: Result<Rebuilt, String> = heard(answer).await?;
+            rebuilt.map_err(anyhow::Error::msg).context("the firewall stays as it was")?;
+        }
+        Ok(Ready { rules })
+    }
+
+    /// Puts it in force: knocks from one number on are opened with the new keys and judged by the new rules.
+    ///
+    /// # Errors
+    /// If a thread is gone, or the kernel takes no map update: then the daemon must be started anew.
+    pub(super) async fn commit(&mut self, old: &Settings, new: &Settings, ready: Ready) -> Result<Adopted> {
+        let keys = Arc::new(keyring(new)?);
+        let adoption = Box::new(Adoption {
+            policy: Arc::new(new.policy.clone()),
+            programs_at_once: new.programs_at_once,
+            nonce_capacity: new.nonce_capacity,
+            when_unaudited: new.audit.when_failing,
+            debug: (old.debug != new.debug).then(|| new.debug.clone()),
+        });
+        let (reply, answer) = sync_channel(1);
+        let (pool, to_judge) = (Arc::clone(&self.pool), self.to_judge.clone());
+        // The new key is used once before, and the old keys are wiped: not here, where knocks come by.
+        let swap = move || {
+            pool.swap(keys, |from| _ = to_judge.send(Input::Adopt { from, adoption, reply }));
+        };
+        tokio::task::spawn_blocking(swap).await?;
+        let adopted = heard(answer).await?;
+        self.rules.commit(ready.rules).await?;
+        if let (Ingress::Xdp(before), Ingress::Xdp(after)) = (&old.ingress, &new.ingress)
+            && before.interfaces != after.interfaces
+        {
+            self.rules.set_interfaces(&after.interfaces).await?;
+        }
+        self.to_warden.adopt(warden_rules(new));
+        if old.audit != new.audit {
+            self.recorder.set_rule(new.audit.clone());
+        }
+        self.shares.send_replace(shares_of(&new.lanes));
+        self.roles.send_replace(Roles::from(&new.admin));
+        self.terms.send_replace(Terms::of(new));
+        Ok(adopted)
+    }
+
+    /// Ends grants, and gives their keys: their connections may still stand.
+    ///
+    /// # Errors
+    /// What the judge says against it.
+    pub(super) async fn revoke(&self, order: RevokeOrder) -> Result<Result<(Revoked, Vec<GrantKey>), Problem>> {
+        let (reply, answer) = sync_channel(1);
+        self.to_judge.send(Input::Revoke { order: Box::new(order), reply }).ok().context(GONE)?;
+        heard(answer).await
+    }
+}
+
+/// The knock ports that the firewall closes, in case the XDP program is detached one day.
+pub(super) fn closed_ports(settings: &Settings) -> Vec<u16> {
+    match settings.ingress {
+        Ingress::Xdp(_) => settings.ports.iter().map(|port| port.port).collect(),
+        Ingress::Socket => Vec::new(),
+    }
+}
+
+/// Waits for a thread's answer, on another one.
+async fn heard<T: Send + 'static>(answer: Receiver<T>) -> Result<T> {
+    tokio::task::spawn_blocking(move || answer.recv()).await?.context(GONE)
+}
+
+const GONE: &str = "the thread that judges knocks is gone";
