@@ -7,6 +7,8 @@ mod deeds;
 mod desk;
 mod programs;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

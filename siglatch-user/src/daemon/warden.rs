@@ -139,6 +139,13 @@ impl Event {
 }
 
 impl ToWarden {
+    /// To a warden that hears, and does nothing.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> (Self, Receiver<Event>) {
+        let (events, heard) = sync_channel(1);
+        (Self { events, unheard: Arc::default() }, heard)
+    }
+
     /// Tells the warden, unless there is no room: then it is counted.
     pub(super) fn tell(&self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.events.try_send(event) {

@@ -116,19 +116,24 @@ impl Grants {
         ended.into_iter().filter(|grant| !grant.ttl.is_zero()).collect()
     }
 
-    /// Extends those that an operator means; never shortens one.
-    pub(super) fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Boot) -> Vec<Grant> {
+    /// Extends those that an operator means, and shortens none. Gives all that are meant, as they stand now, and which of them
+    /// hold longer than before.
+    pub(super) fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Boot) -> (Vec<Grant>, Vec<Grant>) {
         let until = now.after(ttl);
-        let meant = self
-            .held
-            .iter()
-            .filter(|(key, held)| held.until > now && held.until < until && revocation.means(key, &held.label));
-        let extended: Vec<_> =
-            meant.map(|(key, held)| Grant { key: *key, ttl: until.since(now), label: held.label.clone() }).collect();
-        for Grant { key, label, .. } in &extended {
-            self.hold(*key, until, label);
+        let is_meant = |key: &GrantKey, held: &Held| held.until > now && revocation.means(key, &held.label);
+        let keys: Vec<_> = self.held.iter().filter(|(key, held)| is_meant(key, held)).map(|(key, _)| *key).collect();
+        let (mut meant, mut extended) = (Vec::new(), Vec::new());
+        for key in keys {
+            let Some(held) = self.held.get(&key) else { continue };
+            let is_shorter = held.until < until;
+            let grant = Grant { ttl: held.until.max(until).since(now), ..held.to_grant(key, now) };
+            if is_shorter {
+                self.hold(key, until, &grant.label);
+                extended.push(grant.clone());
+            }
+            meant.push(grant);
         }
-        extended
+        (meant, extended)
     }
 
     /// How long one holds from now; nothing if it does not.

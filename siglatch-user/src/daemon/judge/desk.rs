@@ -12,8 +12,9 @@ use tracing::{error, info};
 use super::Judge;
 use crate::admin::protocol::{Code, Problem, Reply, Request};
 use crate::admin::{
-    ActionEntry, ActionList, DebtEntry, DebtPage, DebtsQuery, GrantEntry, GrantFilter, GrantPage, GrantView,
-    GrantsQuery, LastKnock, Place, RevokeOrder, Revoked, SequenceEntry, SequenceList, UserEntry, UserPage, UsersQuery,
+    ActionEntry, ActionList, DebtEntry, DebtPage, DebtsQuery, ExtendOrder, Extended, GrantEntry, GrantFilter,
+    GrantPage, GrantView, GrantsQuery, LastKnock, Place, RevokeOrder, Revoked, SequenceEntry, SequenceList, UserEntry,
+    UserPage, UsersQuery,
 };
 use crate::daemon::desk;
 use crate::edge::admin::Asked;
@@ -43,8 +44,8 @@ impl Judge {
             Request::Debug {} => Ok(Reply::Debug(self.debugged(now.boot))),
             Request::DebugOn(order) => self.debug_on(order, now.boot).map(Reply::Debug),
             Request::DebugOff(target) => self.debug_off(target, now.boot).map(Reply::Debug),
-            Request::Extend(_)
-            | Request::Status {}
+            Request::Extend(order) => self.extend(order, now).map(Reply::Extended),
+            Request::Status {}
             | Request::Bans(_)
             | Request::Ban(_)
             | Request::Unban(_)
@@ -87,6 +88,22 @@ impl Judge {
                 .to_owned()
         });
         Ok((Revoked { grants, first, debts, cut: None, note }, keys))
+    }
+
+    /// Lets grants hold for longer. What is owed for them is due no earlier.
+    fn extend(&mut self, order: &ExtendOrder, now: Now) -> Result<Extended, Problem> {
+        let ExtendOrder { which, seconds } = order;
+        if which.is_empty() {
+            return Err(Problem::new(Code::Malformed, "no grants are named")
+                .with_help("name a source, user, action or service"));
+        }
+        self.must_know(which, now)?;
+        self.carry_out();
+        let span = Duration::from_secs(seconds.get().min(LONGEST_EXTENSION));
+        let grants = self.gate.extend(&revocation(which), span, now);
+        self.carry_out();
+        info!(grants = grants.len(), seconds = span.as_secs(), "grants extended by the operator");
+        Ok(Extended { grants: grants.len(), first: first(&grants) })
     }
 
     /// Has established connections cut by a thread of its own, which answers when it has.
@@ -284,6 +301,9 @@ fn no_such(kind: &str, name: &str) -> Problem {
     let name: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
     Problem::new(Code::NoSuch, format!("there is no {kind} \"{name}\"")).with_help(format!("siglatchctl {kind}s"))
 }
+
+/// Ten years, in seconds: what the kernel takes.
+const LONGEST_EXTENSION: u64 = 10 * 366 * 24 * 3_600;
 
 /// More of a name that nobody has helps nobody.
 const NAME_SHOWN: usize = 32;
