@@ -1,5 +1,6 @@
 //! The daemon's command line: reads the configuration, and runs it. Never decides about a knock.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use siglatch_user::ctl::{
 };
 use siglatch_user::daemon::{self, Orders, Source};
 use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself, privilege};
+use siglatch_user::policy::Program;
 use tracing_subscriber::EnvFilter;
 
 /// Opens a closed host to the people it knows, and shows everyone else nothing.
@@ -83,7 +85,7 @@ const HELP: &str = "Examples:
 Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
 
 fn main() -> ExitCode {
-    if let Some(code) = edge::action::keep_if_asked().or_else(edge::firewall::lend_hand_if_asked) {
+    if let Some(code) = edge::action::keep_if_asked(programs_again).or_else(edge::firewall::lend_hand_if_asked) {
         return code;
     }
     itself::take_name();
@@ -114,7 +116,7 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     let (executable, programs) = (Path::new(itself::EXECUTABLE), settings.policy.programs());
     let starter = match options.dry_run || programs.is_empty() {
         true => None,
-        false => Some(Starter::begin(executable, programs)?),
+        false => Some(Starter::begin(executable, programs, &words(options)?)?),
     };
     if !options.dry_run {
         edge::firewall::begin_hand(executable, settings.daemon_user.as_deref())?;
@@ -130,6 +132,22 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(settings, orders)).map_err(Failure::Failed)
 }
+
+/// By which the process that starts programs reads the configuration again, for itself.
+fn words(options: &Options) -> std::io::Result<[OsString; 2]> {
+    let interfaces = if options.interfaces.is_empty() { "" } else { GIVEN };
+    Ok([std::path::absolute(&options.config)?.into(), interfaces.into()])
+}
+
+/// What such words name.
+fn programs_again(words: &[OsString]) -> Result<Vec<Program>, String> {
+    let [config, interfaces] = words else { return Err("it was not said which".to_owned()) };
+    let loaded = load(Path::new(config), &Given::by_machine(interfaces == GIVEN));
+    loaded.map(|loaded| loaded.settings.policy.programs().to_vec()).map_err(|failure| failure.to_string())
+}
+
+/// The command line names interfaces.
+const GIVEN: &str = "interfaces given";
 
 /// What the command line says goes before what the configuration says.
 fn ingress(configured: Ingress, options: &Options) -> Ingress {

@@ -23,12 +23,13 @@ fn no_descriptor_is_inherited() {
     // The last is the folder that is being listed.
     assert!(own.len() == 4 && own[3].ends_with("/fd"), "{seen}");
     assert!(own[0] == "/dev/null" && own[1].starts_with("pipe:") && own[1] == own[2], "{seen}");
-    // Nor do the processes around it have any: the daemon's socket, its standard error, signals and the program's output.
+    // Nor do the processes around it have any: the daemon's socket and the keeper's, its standard error, signals and the program's
+    // output.
     let errors = std::fs::read_link("/proc/self/fd/2").unwrap();
     let named = ["/dev/null", "pipe:", "socket:", "anon_inode:[signalfd]", errors.to_str().unwrap()];
     assert!(runners.iter().all(|target| named.iter().any(|name| target.starts_with(name))), "{seen}");
     let sockets = runners.iter().filter(|target| target.starts_with("socket:") && Some(**target) != errors.to_str());
-    assert_eq!(sockets.count(), 1, "{seen}");
+    assert_eq!(sockets.count(), 2, "{seen}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod bounds;
 mod contained;
 mod deaths;
 mod ends;
+mod read_again;
 mod samples;
 mod stage;
 mod told;

@@ -1,5 +1,6 @@
 //! Scripts, the processes that start them, and what becomes of them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -29,9 +30,14 @@ pub struct Folder(TempDir);
 
 impl Stage {
     pub fn of(programs: &[Program]) -> Self {
+        Self::with(programs, &[])
+    }
+
+    /// Processes that read the configuration again by these words.
+    pub fn with(programs: &[Program], words: &[OsString]) -> Self {
         let (starter, endings) = {
             let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-            Starter::begin(Path::new(env!("CARGO_BIN_EXE_siglatch-user")), programs).unwrap()
+            Starter::begin(Path::new(env!("CARGO_BIN_EXE_siglatch-user")), programs, words).unwrap()
         };
         let (sender, news) = channel();
         thread::spawn(move || endings.map(|news| sender.send(news)).all(|sent| sent.is_ok()));

@@ -90,7 +90,7 @@ fn a_command_that_is_too_long_is_refused_at_the_beginning() {
         let program = folder.program("true");
         let command = [program.command.clone(), vec!["x".repeat(length)]].concat();
         let executable = std::path::Path::new(env!("CARGO_BIN_EXE_siglatch-user"));
-        siglatch_user::edge::action::Starter::begin(executable, &[Program { command, ..program }])
+        siglatch_user::edge::action::Starter::begin(executable, &[Program { command, ..program }], &[])
     };
     let error = fits(70_000).unwrap_err().to_string();
     assert!(error.contains("\"test\"") && error.contains("shorten its command"), "{error}");

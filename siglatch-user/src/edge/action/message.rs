@@ -25,11 +25,28 @@ pub(super) struct Opening {
     pub(super) programs: u16,
 }
 
+/// Which table of programs is meant: the beginning of a hash of all of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Digest(pub(super) u64);
+
+/// What the daemon wants.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Request {
+    /// A run.
+    Order(Order),
+    /// That the configuration is read again; the number comes back with the answer.
+    Read(u32),
+    /// That from here on orders name programs of the table that was read.
+    Adopt(Digest),
+}
+
 /// A run that the daemon wants.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Order {
     /// Whom it is for; another generation lets it lie.
     pub(super) generation: u32,
+    /// The table that its program is in.
+    pub(super) table: Digest,
     /// What is wanted.
     pub(super) job: Job,
 }
@@ -41,7 +58,11 @@ pub(super) enum Report {
     Hello {
         /// Its generation.
         generation: u32,
+        /// Its table.
+        table: Digest,
     },
+    /// The configuration was read again: what programs that makes, or why none.
+    Read(u32, Result<Digest, String>),
     /// A program has begun.
     Started(JobId),
     /// It is over, and so is everything that it started.
@@ -60,6 +81,51 @@ impl Opening {
         let opening = Self { generation: reader.u32()?, programs: reader.u16()? };
         reader.end(opening)
     }
+}
+
+impl Digest {
+    /// That of a table, as messages.
+    pub(super) fn of_messages(messages: &[Vec<u8>]) -> Self {
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
+        for message in messages {
+            hash.update(u64::try_from(message.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(message);
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+impl Request {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        match self {
+            Self::Order(order) => return order.encode(),
+            Self::Read(number) => writer.u8(READ).u32(*number),
+            Self::Adopt(Digest(table)) => writer.u8(ADOPT).u64(*table),
+        };
+        writer.0
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let request = match reader.u8()? {
+            READ => Self::Read(reader.u32()?),
+            ADOPT => Self::Adopt(Digest(reader.u64()?)),
+            _ => return Order::decode(bytes).map(Self::Order),
+        };
+        reader.end(request)
+    }
+}
+
+/// All programs, one a message.
+///
+/// # Errors
+/// The name of the first that cannot be told whole.
+pub(super) fn encode_table(programs: &[Program]) -> Result<Vec<Vec<u8>>, String> {
+    programs.iter().map(|program| encode_program(program).ok_or_else(|| program.name.clone())).collect()
 }
 
 /// A line of the table; nothing if it is longer than [`MESSAGE_MAX`] or cannot be read back as it is.
@@ -104,7 +170,7 @@ impl Order {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Job { id, program, why, call } = &self.job;
         let mut writer = Writer::default();
-        writer.u8(ORDER).u32(self.generation).u64(id.0).u16(program.0);
+        writer.u8(ORDER).u32(self.generation).u64(id.0).u64(self.table.0).u16(program.0);
         match why {
             Why::Knock => writer.u8(0),
             Why::Undo(DebtId(debt)) => writer.u8(1).u64(*debt),
@@ -119,10 +185,12 @@ impl Order {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = begin(bytes, ORDER)?;
+        let (generation, id) = (reader.u32()?, JobId(reader.u64()?));
         let order = Self {
-            generation: reader.u32()?,
+            generation,
+            table: Digest(reader.u64()?),
             job: Job {
-                id: JobId(reader.u64()?),
+                id,
                 program: ProgramId(reader.u16()?),
                 why: match reader.u8()? {
                     0 => Why::Knock,
@@ -156,7 +224,12 @@ impl Report {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
-            Self::Hello { generation } => writer.u8(HELLO).u32(*generation),
+            Self::Hello { generation, table: Digest(table) } => writer.u8(HELLO).u32(*generation).u64(*table),
+            Self::Read(number, Ok(Digest(table))) => writer.u8(HAS_READ).u32(*number).u8(1).u64(*table),
+            Self::Read(number, Err(why)) => {
+                let end = why.floor_char_boundary(WHY_MAX);
+                writer.u8(HAS_READ).u32(*number).u8(0).bytes(why.as_bytes().get(..end).unwrap_or(&[]))
+            }
             Self::Started(JobId(job)) => writer.u8(STARTED).u64(*job),
             Self::Ended(JobId(job), Ending { how, took, output, written }) => {
                 write_how(writer.u8(ENDED).u64(*job), *how).span(*took).u64(*written).bytes(output)
@@ -168,7 +241,12 @@ impl Report {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let report = match reader.u8()? {
-            HELLO => Self::Hello { generation: reader.u32()? },
+            HELLO => Self::Hello { generation: reader.u32()?, table: Digest(reader.u64()?) },
+            HAS_READ => {
+                let number = reader.u32()?;
+                let is_sound = reader.flag()?;
+                Self::Read(number, if is_sound { Ok(Digest(reader.u64()?)) } else { Err(reader.text(WHY_MAX)?) })
+            }
             STARTED => Self::Started(JobId(reader.u64()?)),
             ENDED => {
                 let job = JobId(reader.u64()?);
@@ -250,12 +328,18 @@ pub(super) const MESSAGE_MAX: usize = 64 * 1024;
 /// The longest name of a user or an action, in bytes; the configuration allows fewer.
 const NAME_MAX: usize = 255;
 
+/// The longest reason why a configuration is not followed, in bytes.
+const WHY_MAX: usize = 32 * 1024;
+
 const OPENING: u8 = 1;
 const PROGRAM: u8 = 2;
 const ORDER: u8 = 3;
+const READ: u8 = 4;
+const ADOPT: u8 = 5;
 const HELLO: u8 = 16;
 const STARTED: u8 = 17;
 const ENDED: u8 = 18;
+const HAS_READ: u8 = 19;
 
 #[cfg(test)]
 mod tests;

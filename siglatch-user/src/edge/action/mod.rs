@@ -13,6 +13,7 @@ mod keeper;
 mod launch;
 mod message;
 mod news;
+mod read_again;
 mod runner;
 mod signals;
 mod starter;
@@ -21,6 +22,7 @@ mod table;
 mod words;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -38,19 +40,23 @@ use rustix::time::Timespec;
 
 use crate::gate::{Job, JobId, NotStarted};
 use crate::policy::Program;
-use message::{MESSAGE_MAX, Opening, Order, Report, encode_program};
+use message::{MESSAGE_MAX, Opening, Order, Report, Request, encode_table};
+use read_again::Configuration;
 
 pub use account::Account;
 pub(super) use descriptors::close_inherited;
+pub use message::Digest;
 pub use news::{Endings, News};
+pub use read_again::Read;
 pub use survey::{Unfit, survey};
 
 /// Lives as the process that keeps the starter, if this one was begun for that; nothing if not. Comes before anything else
-/// in the daemon's `main`.
+/// in the daemon's `main`. `read` reads the configuration again, from the words that [`Starter::begin`] was given.
 #[must_use]
-pub fn keep_if_asked() -> Option<ExitCode> {
-    let mode = std::env::args_os().nth(1)?;
-    (mode == HIDDEN_MODE).then(keeper::keep)
+pub fn keep_if_asked(read: Read) -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let mode = arguments.next()?;
+    (mode == HIDDEN_MODE).then(|| keeper::keep(Configuration { words: arguments.collect(), read }))
 }
 
 /// What asks for runs. Its clones are the same one.
@@ -62,13 +68,15 @@ pub struct Starter(Arc<Link>);
 struct Link {
     /// What the processes are made of.
     executable: PathBuf,
-    /// The programs, as messages.
-    table: Vec<Vec<u8>>,
+    /// How they come by the configuration.
+    words: Vec<OsString>,
     /// Who this process was when it began: only so can the processes be begun anew.
     user: u32,
     state: Mutex<State>,
     /// Rung by [`Starter::stop`].
     stopped: Condvar,
+    /// Rung when a configuration was read again.
+    told: Condvar,
 }
 
 #[derive(Debug)]
@@ -77,6 +85,12 @@ struct State {
     socket: Option<Arc<OwnedFd>>,
     /// Of the process that takes the orders.
     generation: u32,
+    /// The programs, as messages, and what they come to: what orders name.
+    table: Vec<Vec<u8>>,
+    digest: Digest,
+    /// The last time that the configuration was asked to be read, and what came of it.
+    asked: u32,
+    read: Option<Result<Digest, String>>,
     /// Ordered, and no end told.
     under_way: BTreeSet<JobId>,
     stopping: bool,
@@ -84,24 +98,33 @@ struct State {
 
 impl Starter {
     /// Begins the processes that start these programs; `executable` is `/proc/self/exe` for the daemon. Comes before
-    /// any thread is begun. Nothing of this process's memory goes with them, nor any descriptor but a socket.
+    /// any thread is begun. Nothing of this process's memory goes with them, nor any descriptor but a socket. `words` are what
+    /// they read the configuration again by, the file first; none: they never do.
     ///
     /// # Errors
     /// If they do not come up, or if a command is longer than 64 kB.
-    pub fn begin(executable: &Path, programs: &[Program]) -> io::Result<(Self, Endings)> {
-        let table = programs.iter().map(|program| {
-            encode_program(program).ok_or_else(|| {
-                let reason = format!("the program of \"{}\" cannot be told to another process", program.name);
-                io::Error::new(io::ErrorKind::InvalidInput, format!("{reason}: shorten its command, at most 64 kB"))
-            })
-        });
-        let state = State { socket: None, generation: 0, under_way: BTreeSet::new(), stopping: false };
+    pub fn begin(executable: &Path, programs: &[Program], words: &[OsString]) -> io::Result<(Self, Endings)> {
+        let table = encode_table(programs).map_err(|name| {
+            let reason = format!("the program of \"{name}\" cannot be told to another process");
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{reason}: shorten its command, at most 64 kB"))
+        })?;
+        let state = State {
+            socket: None,
+            generation: 0,
+            digest: Digest::of_messages(&table),
+            table,
+            asked: 0,
+            read: None,
+            under_way: BTreeSet::new(),
+            stopping: false,
+        };
         let link = Arc::new(Link {
             executable: executable.to_owned(),
-            table: table.collect::<io::Result<_>>()?,
+            words: words.to_vec(),
             user: geteuid().as_raw(),
             state: Mutex::new(state),
             stopped: Condvar::new(),
+            told: Condvar::new(),
         });
         let keeper = link.begin()?;
         Ok((Self(Arc::clone(&link)), Endings::new(link, keeper)))
@@ -114,7 +137,7 @@ impl Starter {
     pub fn run(&self, job: &Job) -> Result<(), NotStarted> {
         let mut state = self.0.state();
         let socket = state.socket.clone().filter(|_| !state.stopping).ok_or(NotStarted::NoStarter)?;
-        let order = Order { generation: state.generation, job: job.clone() }.encode();
+        let order = Order { generation: state.generation, table: state.digest, job: job.clone() }.encode();
         match send(&socket, &order, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(_) => {
                 // Nobody can be told of its end before: that takes the state.
@@ -123,6 +146,46 @@ impl Starter {
             }
             Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(NotStarted::NoStarter),
             Err(error) => Err(NotStarted::System(error.raw_os_error())),
+        }
+    }
+
+    /// Has the other side read the configuration for itself, and waits until it has: what its programs come to. Nothing changes
+    /// by that until [`Starter::adopt`]. Somebody must be taking from [`Endings`] meanwhile.
+    ///
+    /// # Errors
+    /// Why it does not follow the file: in words for the operator.
+    pub fn prepare(&self, patience: Duration) -> Result<Digest, String> {
+        let mut state = self.0.state();
+        state.asked = state.asked.wrapping_add(1);
+        state.read = None;
+        let number = state.asked;
+        state.send(&Request::Read(number))?;
+        let waiting = |state: &mut State| state.read.is_none() && state.asked == number && state.socket.is_some();
+        let waited = self.0.told.wait_timeout_while(state, patience, waiting);
+        let mut state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        if state.asked != number {
+            return Err("the programs are being read for another reload".to_owned());
+        }
+        let nobody = if state.socket.is_some() { "has not read it in time" } else { "has ended" };
+        state.read.take().unwrap_or_else(|| Err(format!("the process that starts programs {nobody}")))
+    }
+
+    /// What these programs come to: the same as [`Starter::prepare`] says if the other side has read the same.
+    #[must_use]
+    pub fn digest_of(programs: &[Program]) -> Option<Digest> {
+        encode_table(programs).ok().map(|table| Digest::of_messages(&table))
+    }
+
+    /// From here on the numbers of programs in orders are of this table, which was prepared; what runs goes on. Waits for
+    /// nothing.
+    pub fn adopt(&self, programs: &[Program]) {
+        let Ok(table) = encode_table(programs) else { return };
+        let mut state = self.0.state();
+        let digest = Digest::of_messages(&table);
+        if digest != state.digest {
+            (state.table, state.digest) = (table, digest);
+            // Whoever cannot be told now is told when it is there again.
+            let _ = state.send(&Request::Adopt(digest));
         }
     }
 
@@ -137,6 +200,15 @@ impl Starter {
     }
 }
 
+impl State {
+    fn send(&self, request: &Request) -> Result<(), String> {
+        let socket = self.socket.as_ref().filter(|_| !self.stopping);
+        let socket = socket.ok_or("there is no process that starts programs")?;
+        let sent = send(socket, &request.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        sent.map(drop).map_err(|error| format!("the process that starts programs takes no word: {error}"))
+    }
+}
+
 impl Link {
     /// Begins a keeper, tells it the programs, and waits until orders are taken.
     fn begin(&self) -> io::Result<Child> {
@@ -144,6 +216,7 @@ impl Link {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut keeper = Command::new(&self.executable)
             .arg(HIDDEN_MODE)
+            .args(&self.words)
             .env_clear()
             .current_dir("/")
             .stdin(theirs)
@@ -165,9 +238,13 @@ impl Link {
 
     fn acquaint(&self, socket: &OwnedFd, generation: u32) -> io::Result<()> {
         let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
-        let programs = u16::try_from(self.table.len()).map_err(|_| invalid("there are more than 65535 programs"))?;
+        let (table, digest) = {
+            let state = self.state();
+            (state.table.clone(), state.digest)
+        };
+        let programs = u16::try_from(table.len()).map_err(|_| invalid("there are more than 65535 programs"))?;
         send(socket, &Opening { generation, programs }.encode(), SendFlags::NOSIGNAL)?;
-        for program in &self.table {
+        for program in &table {
             send(socket, program, SendFlags::NOSIGNAL)?;
         }
         let patience = Timespec { tv_sec: HELLO_PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
@@ -175,7 +252,7 @@ impl Link {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the process that starts programs says nothing"));
         }
         match receive(socket)? {
-            Some(Report::Hello { generation: theirs }) if theirs == generation => Ok(()),
+            Some(Report::Hello { generation: theirs, table }) if (theirs, table) == (generation, digest) => Ok(()),
             Some(_) => Err(invalid("the process that starts programs makes no sense")),
             None => Err(invalid("the process that starts programs has ended")),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 
-use super::message::Report;
+use super::message::{Report, Request};
 use super::{Link, receive};
 use crate::gate::{Ending, How, JobId};
 
@@ -22,6 +22,8 @@ pub struct Endings {
     /// Before the next beginning.
     pause: Duration,
     queue: VecDeque<News>,
+    /// The reading by which a new starter comes to the table in use.
+    catching_up: Option<u32>,
     is_over: bool,
 }
 
@@ -46,19 +48,44 @@ impl Endings {
             began: Instant::now(),
             pause: PAUSE_MIN,
             queue: VecDeque::new(),
+            catching_up: None,
             is_over: false,
         }
     }
 
     fn take(&mut self, report: Report) {
         match report {
-            Report::Hello { generation } => {
+            Report::Hello { generation, table } => {
                 let mut state = self.link.state();
                 state.generation = generation;
+                if table != state.digest {
+                    // It died in the middle of an adoption. Until it has caught up, it refuses what it is ordered.
+                    state.asked = state.asked.wrapping_add(1);
+                    state.read = None;
+                    self.catching_up = Some(state.asked);
+                    let _ = state.send(&Request::Read(state.asked));
+                }
                 let lost = std::mem::take(&mut state.under_way);
                 drop(state);
                 self.queue.extend(lost.into_iter().map(lose));
                 self.queue.push_back(News::Restarted);
+            }
+            Report::Read(number, outcome) => {
+                let mut state = self.link.state();
+                if number != state.asked {
+                    return;
+                }
+                if self.catching_up.take_if(|wanted| *wanted == number).is_some() {
+                    if outcome == Ok(state.digest) {
+                        let _ = state.send(&Request::Adopt(state.digest));
+                    } else {
+                        let why = outcome.clone().err().unwrap_or_else(|| "the file was changed since".to_owned());
+                        self.queue
+                            .push_back(News::Gone(format!("it does not know the programs in use, {why}: reload")));
+                    }
+                }
+                state.read = Some(outcome);
+                self.link.told.notify_all();
             }
             Report::Started(job) => {
                 if self.link.state().under_way.contains(&job) {
@@ -77,6 +104,7 @@ impl Endings {
     fn mourn(&mut self, error: Option<io::Error>) {
         let mut state = self.link.state();
         state.socket = None;
+        self.link.told.notify_all();
         let lost = std::mem::take(&mut state.under_way);
         self.is_over = state.stopping;
         drop(state);

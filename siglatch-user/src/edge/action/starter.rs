@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 use rustix::thread::set_name;
 
 use super::below::{self, Exit, Fork, Reaped, adopt, die_with, end_all, fork, kill_below, leave};
-use super::message::{MESSAGE_MAX, Order, Report};
+use super::message::{Digest, MESSAGE_MAX, Opening, Order, Report, Request};
+use super::read_again::{Configuration, Reading};
 use super::runner::{Errand, run};
 use super::signals::{Signalled, Signals, timespec};
 use super::table::Table;
@@ -24,6 +25,9 @@ pub(super) struct Post<'k> {
     pub(super) socket: &'k OwnedFd,
     pub(super) signals: &'k Signals,
     pub(super) table: &'k Table,
+    pub(super) configuration: &'k Configuration,
+    /// Where the keeper is told which table was taken.
+    pub(super) tables: &'k OwnedFd,
     pub(super) generation: u32,
     /// The process that has forked this one.
     pub(super) keeper: Pid,
@@ -33,6 +37,12 @@ pub(super) struct Post<'k> {
 
 struct Starter<'k> {
     post: Post<'k>,
+    /// What orders name.
+    table: Table,
+    /// A configuration is being read.
+    reading: Option<Reading>,
+    /// It was read, and may be adopted.
+    prepared: Option<Table>,
     pid: Pid,
     runners: HashMap<Pid, JobId>,
     /// Runs whose runner is gone, and what is below may not be yet.
@@ -50,14 +60,17 @@ pub(super) fn serve(post: Post<'_>) -> ! {
     }
     let starter = Starter {
         post,
+        table: post.table.clone(),
+        reading: None,
+        prepared: None,
         pid: getpid(),
         runners: HashMap::new(),
         lost: Vec::new(),
         stop: None,
         buffer: vec![0; MESSAGE_MAX],
     };
-    starter.tell(&Report::Hello { generation: post.generation });
-    post.table.warm_up();
+    starter.tell(&Report::Hello { generation: post.generation, table: starter.table.digest() });
+    starter.table.warm_up();
     starter.go()
 }
 
@@ -66,6 +79,7 @@ impl Starter<'_> {
         loop {
             let is_daemon_ending = self.wait();
             self.hear_signals();
+            self.hear_reader();
             self.bury();
             if self.stop.is_none() {
                 self.take_orders(is_daemon_ending);
@@ -91,6 +105,7 @@ impl Starter<'_> {
         let mut fds = vec![PollFd::new(self.post.signals, PollFlags::IN)];
         if self.stop.is_none() {
             fds.push(PollFd::new(self.post.socket, PollFlags::IN | PollFlags::RDHUP));
+            fds.extend(self.reading.iter().map(|reading| PollFd::new(&reading.socket, PollFlags::IN)));
         }
         let _ = poll(&mut fds, most.map(timespec).as_ref());
         fds.get(1).is_some_and(|socket| socket.revents().contains(PollFlags::RDHUP))
@@ -107,6 +122,44 @@ impl Starter<'_> {
                 Signalled::Term(_) | Signalled::Child => {}
             }
         }
+    }
+
+    /// Takes what was read again, if it was.
+    fn hear_reader(&mut self) {
+        let has_read = self.reading.as_ref().is_some_and(|reading| {
+            poll(&mut [PollFd::new(&reading.socket, PollFlags::IN)], Some(&timespec(Duration::ZERO))).unwrap_or(0) > 0
+        });
+        let Some(reading) = self.reading.take_if(|_| has_read) else { return };
+        let outcome = reading.take().map(|table| {
+            let digest = table.digest();
+            self.prepared = Some(table);
+            digest
+        });
+        self.tell(&Report::Read(reading.number, outcome));
+    }
+
+    fn read_again(&mut self, number: u32) {
+        self.prepared = None;
+        if let Some(earlier) = self.reading.take() {
+            earlier.give_up();
+        }
+        match Reading::begin(self.post.configuration, number) {
+            Ok(reading) => self.reading = Some(reading),
+            Err(error) => self.tell(&Report::Read(number, Err(error.to_string()))),
+        }
+    }
+
+    /// Orders name programs of that table from here on; what runs goes on. The keeper has it first: a starter that comes after
+    /// this one has it as well.
+    fn adopt(&mut self, digest: Digest) {
+        let Some(table) = self.prepared.take_if(|table| table.digest() == digest) else { return };
+        let programs = u16::try_from(table.messages().len()).unwrap_or(u16::MAX);
+        let opening = Opening { generation: self.post.generation, programs }.encode();
+        for message in std::iter::once(&opening).chain(table.messages()) {
+            while send(self.post.tables, message, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
+        }
+        self.table = table;
+        self.table.warm_up();
     }
 
     /// Hears of the ends of runners, and ends what one has left behind that did not end in order.
@@ -145,15 +198,21 @@ impl Starter<'_> {
                 Ok((0, _)) => break self.wind_up(),
                 Ok((length, _)) => {
                     let bytes = self.buffer.get(..length).unwrap_or(&[]);
-                    let (order, head) = (Order::decode(bytes), Order::decode_head(bytes));
-                    match (order, head) {
-                        (Some(_), Some((_, job))) if is_daemon_ending => self.refuse(job, NotStarted::NoStarter),
-                        (Some(order), _) if order.generation == self.post.generation => self.obey(&order.job),
+                    let (request, head) = (Request::decode(bytes), Order::decode_head(bytes));
+                    match (request, head) {
+                        (Some(Request::Read(number)), _) => self.read_again(number),
+                        (Some(Request::Adopt(digest)), _) => self.adopt(digest),
+                        (Some(Request::Order(_)), Some((_, job))) if is_daemon_ending => {
+                            self.refuse(job, NotStarted::NoStarter);
+                        }
+                        (Some(Request::Order(order)), _) if order.generation == self.post.generation => {
+                            self.obey(&order);
+                        }
                         (None, Some((generation, job))) if generation == self.post.generation => {
                             self.refuse(job, system(Errno::BADMSG));
                         }
                         // Meant for an earlier one: the daemon has given it up.
-                        (Some(_), _) | (None, _) => {}
+                        (Some(Request::Order(_)), _) | (None, _) => {}
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -163,8 +222,13 @@ impl Starter<'_> {
         }
     }
 
-    fn obey(&mut self, job: &Job) {
-        let Some(ready) = self.post.table.of_id(job.program) else { return self.refuse(job.id, system(Errno::INVAL)) };
+    fn obey(&mut self, order: &Order) {
+        let job: &Job = &order.job;
+        // Its number names a program of another table.
+        if order.table != self.table.digest() {
+            return self.refuse(job.id, system(Errno::STALE));
+        }
+        let Some(ready) = self.table.of_id(job.program) else { return self.refuse(job.id, system(Errno::INVAL)) };
         if self.runners.len() >= RUNNERS_MAX {
             return self.refuse(job.id, system(Errno::AGAIN));
         }

@@ -157,6 +157,15 @@ pub fn survey(program: &Program) -> Result<Account, Unfit> {
     }
 }
 
+/// Looks whether nobody but root could change what stands in a file. A process that is not root asks for its own files.
+pub(super) fn is_roots_alone(path: &Path) -> Result<(), Unfit> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let root = Account { uid: 0, gid: 0, groups: Vec::new() };
+    walk(path, &root, "root").map(drop)
+}
+
 /// Goes from the root to the file, through links, and looks at everything on the way.
 fn walk(path: &Path, account: &Account, user: &str) -> Result<Metadata, Unfit> {
     let missing = || Unfit::Missing { path: path.to_owned() };

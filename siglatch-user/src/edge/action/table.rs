@@ -4,15 +4,20 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::account::Account;
-use super::message::decode_program;
+use super::message::{Digest, decode_program};
 use crate::policy::{Program, ProgramId};
 
 /// All programs that can be started.
-#[derive(Debug, Default)]
-pub(super) struct Table(Vec<Ready>);
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    ready: Vec<Ready>,
+    /// As they were told, for whoever is to have the same.
+    messages: Vec<Vec<u8>>,
+    digest: Digest,
+}
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ready {
     pub(super) program: Program,
     pub(super) command: Vec<CString>,
@@ -23,22 +28,31 @@ pub(super) struct Ready {
 
 impl Table {
     /// From so many messages; nothing if one is not sound.
-    pub(super) fn of(messages: &[Vec<u8>]) -> Option<Self> {
+    pub(super) fn of(messages: Vec<Vec<u8>>) -> Option<Self> {
         let programs = messages.iter().map(|message| decode_program(message));
         let programs: Vec<Program> = programs.collect::<Option<_>>()?;
-        let table: Option<Vec<_>> = programs.iter().map(|program| Ready::of(program, &programs)).collect();
-        table.map(Self)
+        let ready: Option<Vec<_>> = programs.iter().map(|program| Ready::of(program, &programs)).collect();
+        Some(Self { ready: ready?, digest: Digest::of_messages(&messages), messages })
+    }
+
+    /// What it was made of.
+    pub(super) fn messages(&self) -> &[Vec<u8>] {
+        &self.messages
+    }
+
+    pub(super) const fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Has the C library learn now how users and groups are looked up here, so that not every run has to.
     pub(super) fn warm_up(&self) {
-        for ready in &self.0 {
+        for ready in &self.ready {
             let _ = Account::of(&ready.program);
         }
     }
 
     pub(super) fn of_id(&self, ProgramId(index): ProgramId) -> Option<&Ready> {
-        self.0.get(usize::from(index))
+        self.ready.get(usize::from(index))
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn figures() -> Result<Vec<Figure>> {
     // Where it is may be others' to change; a copy is not.
     fs::copy(env::current_exe()?, &clockmaker)?;
     fs::set_permissions(&clockmaker, Permissions::from_mode(0o755))?;
-    let (starter, mut endings) = Starter::begin(&program("siglatch-user")?, &[table_entry(&clockmaker)?])?;
+    let (starter, mut endings) = Starter::begin(&program("siglatch-user")?, &[table_entry(&clockmaker)?], &[])?;
     let (mut ordered, mut spawned) = (Vec::new(), Vec::new());
     for round in 0..WARM_UP + ROUNDS {
         let (order, spawn) = (order(&starter, &mut endings, JobId(round))?, spawn(&clockmaker)?);

@@ -10,6 +10,7 @@ use super::*;
 fn an_order_has_one_form() {
     let order = Order {
         generation: 0x0403_0201,
+        table: Digest(0x0a),
         job: Job {
             id: JobId(5),
             program: ProgramId(6),
@@ -26,7 +27,10 @@ fn an_order_has_one_form() {
             },
         },
     };
-    let mut bytes = vec![3, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 16, 0];
+    let mut bytes = vec![
+        3, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 6, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0,
+        16, 0,
+    ];
     bytes.extend(
         b"0000000100000002\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01\x07\x08\x03\0ann\x09\x03\0vpn\x01\x02\0\0\xff",
     );
@@ -41,7 +45,7 @@ fn an_order_takes_nothing_that_is_no_judged_knock() {
     let at = |text: &[u8]| sound.windows(text.len()).position(|window| window == text).unwrap();
     for (place, byte, what) in [
         (0, PROGRAM, "a program behind the table"),
-        (15, 3, "a reason that there is not"),
+        (23, 3, "a reason that there is not"),
         (at(b"ann"), 0, "a zero byte in a name"),
         (at(b"ann"), 0xff, "a name that is no text"),
         (at(b"0000"), b'+', "another form of a number"),
@@ -76,7 +80,11 @@ fn nothing_cut_short_is_read() {
         Opening { generation: 7, programs: 1 }.encode(),
         encode_program(&program("/bin/true", &["a", "b"])).unwrap(),
         order(b"words").encode(),
-        Report::Hello { generation: 3 }.encode(),
+        Report::Hello { generation: 3, table: Digest(4) }.encode(),
+        Report::Read(5, Ok(Digest(6))).encode(),
+        Report::Read(5, Err("no".into())).encode(),
+        Request::Read(7).encode(),
+        Request::Adopt(Digest(8)).encode(),
         Report::Started(JobId(9)).encode(),
         Report::Ended(JobId(9), ending(How::Killed(9))).encode(),
     ];
