@@ -1,15 +1,20 @@
 //! What a process that was confined as the daemon is can still do, tried from inside: everything that it needs, and nothing of
 //! what somebody who got hold of it would want. Needs root, and fails without.
-#![expect(clippy::disallowed_methods, reason = "folders and files are what is tried")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "folders, files and processes are what is tried"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use siglatch_tests::netns::{Namespace, PIN_FOLDER, sweep, unique};
-use siglatch_tests::process::{Process, program};
+use siglatch_tests::netns::{Namespace, PIN_FOLDER, run, sweep, unique};
+use siglatch_tests::process::{Process, outcome, program};
 
 #[test]
 fn what_the_daemon_needs_works_for_its_user() -> Result<()> {
@@ -47,6 +52,40 @@ fn what_holds_is_said_in_one_line() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn pins_are_reached_below_a_folder_that_is_closed_to_the_daemons_user() -> Result<()> {
+    let mut room = Room::new()?;
+    let above = room.folder.join("bpf");
+    fs::create_dir(&above)?;
+    run(Command::new("mount").args(["-t", "bpf", "-o", "mode=0700", "none"]).arg(&above))?;
+    room.pins = above.join("pins");
+    let outcome = room.confined(Some(USER), Some("pin a map"), false);
+    let is_there = room.pins.join("made").exists();
+    run(Command::new("umount").arg(&above))?;
+    let (status, said) = outcome?;
+    ensure!(status == 0 && is_there, "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_unit_is_sound_and_exposes_little() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/systemd");
+    let copy = std::env::temp_dir().join(unique("unit"));
+    fs::create_dir_all(&copy)?;
+    let unit = copy.join("siglatch.service");
+    // It names programs where the package puts them.
+    let text = fs::read_to_string(folder.join("siglatch.service"))?;
+    fs::write(&unit, text.replace("/usr/sbin/", "/bin/true -- ").replace("Documentation=", "#"))?;
+    let verified = outcome(Command::new("systemd-analyze").arg("verify").arg(&unit));
+    let exposed =
+        outcome(Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]).arg(&unit));
+    fs::remove_dir_all(&copy)?;
+    let (verified, exposed) = (verified?, exposed?);
+    ensure!(verified == (0, String::new()), "systemd-analyze verify says: {}", verified.1);
+    ensure!(exposed.0 == 0, "the unit exposes more than 2.0:\n{}", exposed.1);
+    Ok(())
+}
+
 fn works(user: Option<&str>) -> Result<()> {
     let room = Room::new()?;
     for attempt in NEEDED {
@@ -62,10 +101,9 @@ fn is_refused(user: Option<&str>, in_thread: bool) -> Result<()> {
     let room = Room::new()?;
     for (attempt, expected) in UNWANTED {
         let (status, said) = room.confined(user, Some(attempt), in_thread)?;
-        let last = said.lines().last().unwrap_or("");
         let is_as_expected = match expected {
             Refusal::Killed => status == -libc::SIGSYS,
-            Refusal::Error(number) => status == 1 && last == format!("errno {number}"),
+            Refusal::Error(number) => status == 1 && said.lines().any(|line| line == format!("errno {number}")),
         };
         ensure!(is_as_expected, "{attempt}: expected {expected:?}, but there was {status}:\n{said}");
     }

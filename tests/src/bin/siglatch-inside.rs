@@ -25,7 +25,7 @@ use siglatch_user::config::{self, OwnTable};
 use siglatch_user::edge::action::Account;
 use siglatch_user::edge::clock;
 use siglatch_user::edge::firewall::{Firewall, begin_hand};
-use siglatch_user::edge::privilege::{Folder, Plan, step_down};
+use siglatch_user::edge::privilege::{Folder, Plan, reachable, step_down};
 use siglatch_user::gate::{Grant, GrantKey};
 
 /// Gives up its rights as the daemon does, tries one thing, and prints what came of it.
@@ -83,6 +83,8 @@ fn run() -> Result<String> {
         ..Plan::default()
     };
     let acting = step_down(plan)?;
+    // Whoever stays root makes it when it is needed.
+    let _ = fs::create_dir(&pins);
     let map = make_map().context("a map while it may be made")?;
     let table =
         OwnTable { protect: vec!["tcp/22".parse().map_err(|_| anyhow::anyhow!("a service"))?], ..OwnTable::default() };
@@ -105,7 +107,7 @@ fn try_one(attempt: &str, mut opened: Opened) -> Result<()> {
         // What the daemon needs.
         "update a map" => map_element(&opened.map, BPF_MAP_UPDATE_ELEM)?,
         "look a map up" => map_element(&opened.map, BPF_MAP_LOOKUP_ELEM)?,
-        "pin a map" => pin(&opened.map, &opened.pins.join("made"))?,
+        "pin a map" => pin(&opened.map, &reachable(&opened.pins).join("made"))?,
         "ask about a map" => {
             let mut attributes = [0_u64; 16];
             let mut about = [0_u64; 16];
@@ -120,6 +122,7 @@ fn try_one(attempt: &str, mut opened: Opened) -> Result<()> {
         }
         "watch nftables" => drop(opened.firewall.watch()?.context("there is a table to watch")?),
         "put the table back" => {
+            opened.firewall.revoke(&[grant().key])?;
             let restored = opened.firewall.restore(&[grant()], clock::boot())?;
             anyhow::ensure!(restored.grants == 1, "{restored:?}");
         }

@@ -38,6 +38,7 @@ use rustix::net::{
 use rustix::process::geteuid;
 use rustix::time::Timespec;
 
+use crate::edge::privilege::is_confined;
 use crate::gate::{Job, JobId, NotStarted};
 use crate::policy::Program;
 use message::{MESSAGE_MAX, Opening, Order, Report, Request, encode_table};
@@ -256,6 +257,11 @@ impl Link {
             Some(_) => Err(invalid("the process that starts programs makes no sense")),
             None => Err(invalid("the process that starts programs has ended")),
         }
+    }
+
+    /// Whether this process is still whom it was: only so can it begin a keeper.
+    fn can_begin(&self) -> bool {
+        !is_confined() && geteuid().as_raw() == self.user
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

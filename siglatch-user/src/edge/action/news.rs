@@ -7,8 +7,6 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::geteuid;
-
 use super::message::{Report, Request};
 use super::{Link, receive};
 use crate::gate::{Ending, How, JobId};
@@ -116,7 +114,9 @@ impl Endings {
         });
         self.queue.extend(lost.into_iter().map(lose));
         if !self.is_over {
-            self.queue.push_back(News::Gone(why(error, status)));
+            let cure =
+                if self.link.can_begin() { "" } else { "; programs start again when siglatch-user is restarted" };
+            self.queue.push_back(News::Gone(why(error, status) + cure));
         }
         if self.began.elapsed() > LONG_ENOUGH {
             self.pause = PAUSE_MIN;
@@ -128,7 +128,7 @@ impl Endings {
         let wait = self.link.stopped.wait_timeout_while(state, self.pause, |state| !state.stopping);
         let is_stopping = wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.stopping;
         // Whoever has given up its rights cannot hand them to others.
-        if is_stopping || geteuid().as_raw() != self.link.user {
+        if is_stopping || !self.link.can_begin() {
             self.is_over = true;
             return;
         }

@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{
     Access, AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, accessat, chownat, fchown, fstat, openat, statat,
@@ -103,6 +104,10 @@ pub(super) fn give(folders: &[Folder], identity: Option<&Identity>) -> Result<()
             path: folder.path.clone(),
             source: error.into(),
         };
+        // Whoever stays root makes them when they are needed.
+        if identity.is_none() && folder.purpose == Purpose::Pins {
+            continue;
+        }
         let (Some(opened), Some(identity)) = (folder.open()?, identity) else { continue };
         let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
         let found = fstat(&opened).map_err(failed)?;
@@ -138,6 +143,30 @@ pub(super) fn are_writable(folders: &[Folder], identity: &Identity) -> Result<()
     }
     Ok(())
 }
+
+/// Keeps the folder of the pins open: the folder above, which is root's, is closed to others on many machines.
+pub(super) fn hold_pins(folders: &[Folder]) {
+    for folder in folders.iter().filter(|folder| folder.purpose == Purpose::Pins) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(opened) = openat(CWD, &folder.path, flags, Mode::empty()) {
+            // There is one; a second would be reached by its path alone.
+            let _ = PINS.set((folder.path.clone(), opened));
+        }
+    }
+}
+
+/// A path by which this process reaches the folder of its pins: its own, or one through the open folder.
+#[must_use]
+pub fn reachable(folder: &Path) -> PathBuf {
+    match PINS.get() {
+        Some((path, opened)) if path == folder && accessat(CWD, folder, Access::EXEC_OK, AtFlags::EACCESS).is_err() => {
+            PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+        }
+        Some(_) | None => folder.to_owned(),
+    }
+}
+
+static PINS: OnceLock<(PathBuf, OwnedFd)> = OnceLock::new();
 
 fn entries(folder: &OwnedFd) -> Result<Vec<(OsString, FileType)>, Errno> {
     use std::os::unix::ffi::OsStrExt as _;

@@ -15,6 +15,7 @@ mod syscalls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::geteuid;
 use tracing::{info, warn};
@@ -23,7 +24,7 @@ use crate::config::{Firewall, Ingress, MetricsAddress, Settings};
 
 pub use capabilities::Capabilities;
 pub use error::PrivilegeError;
-pub use folders::Folder;
+pub use folders::{Folder, reachable};
 pub use memory::Memory;
 
 pub(super) use account::{Identity, become_identity};
@@ -135,6 +136,7 @@ pub fn step_down(plan: Plan) -> Result<Acting, PrivilegeError> {
         }
     }
     capabilities::hold(&Capabilities::FOR_OPENING)?;
+    folders::hold_pins(&plan.own);
     // A change of user makes it dumpable again where the system says so.
     never_dump()?;
     let uid = geteuid().as_raw();
@@ -166,6 +168,7 @@ impl Acting {
         let capabilities = Capabilities::kept(&plan);
         capabilities::hold_for_good(&capabilities)?;
         let seccomp = confine_calls(Calls::Daemon)?;
+        CONFINED.store(true, Ordering::Relaxed);
         let standing = Standing { user, capabilities, seccomp, landlock: landlock.version(), memory };
         standing.tell();
         Ok(standing)
@@ -211,6 +214,13 @@ fn folder_of(file: &Path) -> PathBuf {
         Some(_) | None => PathBuf::from("."),
     }
 }
+
+/// Whether this process executes nothing any more.
+pub(super) fn is_confined() -> bool {
+    CONFINED.load(Ordering::Relaxed)
+}
+
+static CONFINED: AtomicBool = AtomicBool::new(false);
 
 /// Rights are those of a thread: whoever was begun before keeps his.
 fn alone() -> Result<(), PrivilegeError> {

@@ -11,6 +11,7 @@ use siglatch_common::layout::LayoutVersion;
 
 use super::link::{self, Link};
 use super::{XdpError, ground};
+use crate::edge::privilege::reachable;
 
 /// The maps that outlive the daemon, by name.
 pub(super) const MAPS: [&str; 15] = [
@@ -54,11 +55,11 @@ impl Pins {
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        reachable(&self.dir).join(name)
     }
 
     pub(super) fn link(&self, interface: &str) -> PathBuf {
-        self.dir.join(format!("{LINK_PREFIX}{interface}"))
+        reachable(&self.dir).join(format!("{LINK_PREFIX}{interface}"))
     }
 
     /// Removes pins whose layout is not that of `fresh`, maps made anew from our own object; names them.
