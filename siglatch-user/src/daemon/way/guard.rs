@@ -151,4 +151,4 @@ fn tell(interface: &str, before: Option<&Standing>, now: &Standing) {
 }
 
 /// Between one look and the next, if nothing is told.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(2);
