@@ -148,7 +148,8 @@ impl Sources {
             room: *self.rooms.of(lane),
             operations: read(operations.of(lane)),
         };
-        let attached = (self.interfaces)().into_iter().map(|at| Interface { name: at.name, mode: at.mode });
+        let attached = (self.interfaces)().into_iter().filter(|at| at.program != 0);
+        let attached = attached.map(|at| Interface { name: at.name, mode: at.mode });
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             ingress: match self.ingress {

@@ -34,6 +34,8 @@ struct Post {
     standing: Standing,
     /// What it is attached by; kept open, so that no pin needs to be there.
     hold: Option<Hold>,
+    /// How often it was attached.
+    times: u32,
     /// After a failure, when it is tried again.
     later: Option<Later>,
 }
@@ -223,8 +225,9 @@ impl Posts {
         let mut posts = std::mem::take(&mut self.posts);
         let mut failed = None;
         for post in &mut posts {
+            let times = post.times;
             match self.look_at(post, network).await {
-                Ok(now) if now.is_like(&post.standing) => post.standing = now,
+                Ok(now) if now.is_like(&post.standing) && post.times == times => post.standing = now,
                 Ok(now) => {
                     let before = Some(std::mem::replace(&mut post.standing, now.clone()));
                     news.push(PostNews { interface: post.interface.clone(), before, now: Some(now) });
@@ -298,6 +301,7 @@ impl Posts {
         match attach::attach_anew(self.program.as_fd(), &post.interface, found.index, self.wanted, found.occupant) {
             Ok((link, mode)) => {
                 post.later = None;
+                post.times = post.times.wrapping_add(1);
                 // What cannot be pinned is told of with the other pins.
                 let _ = self.pins.pin_link(&link, &post.interface);
                 post.hold = Some(Hold { link, index: found.index, mode });
@@ -324,7 +328,7 @@ impl Posts {
 impl Post {
     fn new(interface: &str) -> Self {
         let standing = Standing::Waiting { known: String::new() };
-        Self { interface: interface.to_owned(), standing, hold: None, later: None }
+        Self { interface: interface.to_owned(), standing, hold: None, times: 0, later: None }
     }
 }
 
