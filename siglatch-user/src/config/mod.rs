@@ -6,6 +6,7 @@ mod assembly;
 mod audit;
 mod changes;
 mod deeds;
+mod explanations;
 mod finding;
 mod firewall;
 mod gate_keys;
@@ -38,6 +39,7 @@ use siglatch_common::units::Wall;
 use toml::de::DeTable;
 
 pub use changes::{Changed, Changes, How, holding_back};
+pub use explanations::Explanation;
 pub use finding::{Code, Finding, Note, Severity, Span};
 pub use key_files::{Account, Facts, KeyFile, KeyFiles, Owner, Unreadable};
 pub use report::{Report, Style};

@@ -2,6 +2,7 @@
 
 mod cases;
 mod changes;
+mod explanations;
 mod files;
 mod meaning;
 mod running;

@@ -42,11 +42,11 @@ impl FileError {
 impl KeyFiles for Disk {
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
         let (file, metadata) = open(path)?;
-        let mut contents = Zeroizing::new(Vec::with_capacity(KEY_MAX + 1));
-        file.take(KEY_MAX as u64 + 1).read_to_end(&mut contents)?;
-        if contents.len() > KEY_MAX {
-            return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 });
-        }
+        let length = usize::try_from(metadata.len()).ok().filter(|length| *length <= KEY_MAX);
+        let Some(length) = length else { return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 }) };
+        // No more room than there are bytes: all of it is wiped when it is dropped, for each of ten thousand users.
+        let mut contents = Zeroizing::new(vec![0; length]);
+        (&file).read_exact(&mut contents)?;
         Ok(KeyFile { contents, facts: facts(&metadata) })
     }
 
@@ -94,6 +94,7 @@ impl From<io::Error> for Unreadable {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Forbidden,
             io::ErrorKind::IsADirectory => Self::NotAFile,
+            io::ErrorKind::UnexpectedEof => Self::Failed { reason: "it was cut while it was read".to_owned() },
             _ => Self::Failed { reason: error.to_string() },
         }
     }
