@@ -253,6 +253,8 @@ codes! {
     FailureCircle, "failure-circle", Error;
     /// A program that nothing starts.
     UnusedProgram, "unused-program", Warning;
+    /// A program that this machine would not start as it is.
+    UnfitProgram, "unfit-program", Warning;
     /// A program that runs as root.
     RunsAsRoot, "runs-as-root", Warning;
     /// A program that may run more often at once than all of them together.

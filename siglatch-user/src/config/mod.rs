@@ -47,7 +47,7 @@ pub use settings::{
     AdminRule, Attach, AuditRule, BanRule, DebugRule, Diagnostics, Firewall, Gateway, Ingress, KnockPort, KnownRule,
     LaneRule, Limits, MetricsAddress, OperatorSets, OwnTable, Peer, Scope, Settings, WhenFailing, Xdp,
 };
-pub use single::{admin_socket, audit_log, length_of_time, network, observer_socket};
+pub use single::{admin_socket, audit_log, length_of_time, network, observer_socket, place_of_action};
 
 use finding::Findings;
 use key_files::Cabinet;

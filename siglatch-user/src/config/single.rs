@@ -7,6 +7,7 @@ use std::time::Duration;
 use siglatch_common::address::Network;
 use toml::de::DeTable;
 
+use super::finding::Span;
 use super::value::{self, Flaw};
 use super::{AdminRule, AuditRule};
 
@@ -53,6 +54,14 @@ pub fn audit_log(text: &str, folder: &Path) -> (PathBuf, PathBuf) {
     };
     let of = |table, key, otherwise: &str| folder.join(said(table, key).unwrap_or_else(|| otherwise.to_owned()));
     (of("audit", "file", AuditRule::DEFAULT_FILE), of("state", "dir", STATE_DIR))
+}
+
+/// Where the table of an action stands, by its name.
+#[must_use]
+pub fn place_of_action(text: &str, name: &str) -> Option<Span> {
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let actions = tree.get_ref().get("action")?.get_ref().as_table()?;
+    actions.get_key_value(name).map(|(name, _)| name.span().into())
 }
 
 /// Where the daemon keeps its state unless the operator says otherwise.

@@ -13,6 +13,7 @@ mod debug;
 mod edit;
 mod enrolment;
 mod extend;
+mod explain;
 mod gate_key;
 mod grants;
 mod init;
@@ -63,6 +64,7 @@ enum Command {
     GateKey(gate_key::Command),
     Check(check::Check),
     Reload(reload::Reload),
+    Explain(explain::Explain),
     Status(status::ShowStatus),
     Top(top::Top),
     Watch(watch::Watch),
@@ -102,6 +104,7 @@ impl Command {
             Self::User(user) => user.run(),
             Self::GateKey(gate_key) => gate_key.run(),
             Self::Check(check) => return check.run(),
+            Self::Explain(explain) => explain.run(),
             Self::Reload(reload) => return reload.run().unwrap_or_else(|failure| failure.tell(PROGRAM)),
             Self::Status(status) => status.run(),
             Self::Top(top) => top.run(),
@@ -139,6 +142,7 @@ const EXAMPLES: &str = "Examples:
   siglatchctl user add alice                 make her key and the file to hand over
   siglatchctl gate-key rotate                make a new key for the stamps of clients
   siglatchctl check                          say what is wrong with the configuration
+  siglatchctl explain no-rate                say what a finding means
   siglatchctl reload                         have the daemon go by it
   siglatchctl status                         show how the daemon is
   siglatchctl grants                         show who is let in

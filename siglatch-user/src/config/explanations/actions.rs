@@ -84,6 +84,13 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
          \"alarm\"\n[action.alarm]\nexec = [\"/bin/alarm\"]\nrun_as = \"nobody\"\n",
     ),
     of(
+        Code::UnfitProgram,
+        "This machine would not start the program as it is: it is not there, its user is not, or others may write it. \
+         Everything else works; each knock for it is audited as not started.",
+        "[action.run]\nid = 4\nusers = \"all\"\nexec = [\"/usr/local/bin/no-such-program\"]\nrun_as = \"nobody\"\n",
+        "[action.run]\nid = 4\nusers = \"all\"\nexec = [\"/bin/true\"]\nrun_as = \"nobody\"\n",
+    ),
+    of(
         Code::RunsAsRoot,
         "A program that knocks start runs as root. What it does wrong, it may do everywhere, and no limit on processes \
          holds for it.",

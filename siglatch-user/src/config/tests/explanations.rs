@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn every_code_is_explained_by_examples_that_give_it_and_do_not() {
     let mut wrong = String::new();
-    for code in Code::ALL {
+    // What programs are fit for is a matter of the machine: tests of `check` look for that one.
+    for code in Code::ALL.iter().filter(|code| **code != Code::UnfitProgram) {
         let explanation = code.explanation();
         let has = |example: &str| {
             let text = with(*code, example);
