@@ -7,11 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use siglatch_user::config::Code;
+use siglatch_user::config::{Code, KeyFiles as _};
+use siglatch_user::edge::files::Disk;
 use tempfile::TempDir;
 
 #[test]
@@ -136,6 +137,35 @@ fn explain_tells_of_each_code_and_what_was_meant_by_another() {
     let unknown = ctl(&folder, &["explain", "host-scop"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("did you mean host-scope?"));
+}
+
+#[test]
+fn keys_are_made_so_that_the_daemons_own_user_can_read_them_again() {
+    let folder = ready();
+    let path = folder.path().join("siglatch.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}\n[daemon]\nuser = \"nobody\"\n")).unwrap();
+    let closed = |folder: &TempDir| json(&ctl(folder, &["check", "--json", "siglatch.toml"]))["findings"].clone();
+    let told = closed(&folder);
+    assert_eq!(told[0]["code"], "key-file-closed");
+    assert!(told[0]["message"].as_str().unwrap().contains("3 key files"), "{told}");
+    let add = ctl(&folder, &["user", "add", "bob", "--config", "siglatch.toml"]);
+    assert!(add.status.success(), "{add:?}");
+    assert!(closed(&folder)[0]["message"].as_str().unwrap().contains("3 key files"), "bob's is none of them");
+    let group = group_of("nobody");
+    let key = fs::metadata(folder.path().join("keys/bob.key")).unwrap();
+    assert_eq!((key.mode() & 0o7777, key.uid(), key.gid()), (0o640, 0, group), "this test needs root");
+    for file in ["server.key", "keys/alice.key", "keys/gate-0.key"] {
+        let file = folder.path().join(file);
+        chown(&file, None, Some(group)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    assert_eq!(closed(&folder), Value::Array(Vec::new()));
+}
+
+/// The own group of a user of this machine.
+fn group_of(user: &str) -> u32 {
+    Disk.user(user).unwrap().gid
 }
 
 /// A folder with a sound configuration and a user, alice.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Code, Findings, Span};
 use super::key_files::{Account, KeyFiles};
 use super::section::{Located, Section};
-use super::settings::{AdminRule, MetricsAddress, Peer};
+use super::settings::{AdminRule, MetricsAddress, Peer, Settings};
 use super::value::{Flaw, shown};
 use super::{schema, value};
 
@@ -24,7 +24,7 @@ pub(super) fn daemon<'t>(root: &Section<'t>, files: &dyn KeyFiles, findings: &mu
     let section = root.table("daemon", &schema::DAEMON, findings);
     let watch_file = section.flag("reload_on_change", findings).unwrap_or(false);
     if section.place("user").is_none() {
-        let user = files.user(DEFAULT_USER).map(|account| (DEFAULT_USER, account));
+        let user = files.user(Settings::DEFAULT_DAEMON_USER).map(|account| (Settings::DEFAULT_DAEMON_USER, account));
         return Daemon { user, watch_file };
     }
     let Some(name) = section.parsed("user", value::account, findings) else { return Daemon { user: None, watch_file } };
@@ -175,9 +175,6 @@ fn listener(text: &str) -> Result<Listener<'_>, Flaw> {
         }),
     }
 }
-
-/// What the package makes.
-const DEFAULT_USER: &str = "siglatch";
 
 /// `sun_path` of `unix(7)`, less the final zero.
 const SOCKET_PATH_MAX: usize = 107;

@@ -276,6 +276,9 @@ impl Default for AuditRule {
 impl Settings {
     /// [`Settings::programs_at_once`] unless the operator says otherwise.
     pub const DEFAULT_PROGRAMS_AT_ONCE: usize = 16;
+
+    /// [`Settings::daemon_user`] unless the operator says otherwise, if this machine has that user: the package makes it.
+    pub const DEFAULT_DAEMON_USER: &str = "siglatch";
 }
 
 impl Limits {

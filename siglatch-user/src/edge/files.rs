@@ -135,8 +135,22 @@ pub fn exists(path: &Path) -> bool {
 /// # Errors
 /// [`FileError`], also if there is one: nothing is overwritten.
 pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), FileError> {
+    create_for(path, mode, None, contents)
+}
+
+/// Makes a file that was not there before, with these permission bits and, if one is named, that group.
+///
+/// # Errors
+/// [`FileError`], also if there is one: nothing is overwritten.
+pub fn create_for(path: &Path, mode: u32, group: Option<u32>, contents: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError { doing: "write", path: path.to_owned(), source };
-    let (temporary, _) = temporary(path, mode, contents).map_err(failed)?;
+    let (temporary, file) = temporary(path, 0o600, contents).map_err(failed)?;
+    // The bits last: a change of owners may take some of them away.
+    let given = fchown(&file, None, group).and_then(|()| file.set_permissions(Permissions::from_mode(mode)));
+    if let Err(error) = given.and_then(|()| file.sync_all()) {
+        let _ = fs::remove_file(&temporary);
+        return Err(failed(error));
+    }
     let moved = renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from);
     let put = match moved {
         // The file system does not know the flag. A link refuses a taken name as well.
@@ -194,6 +208,19 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|source| FileError { doing: "make", path: path.to_owned(), source })
+}
+
+/// Makes a folder, and those above it, with these permission bits and that group. One that is there stays as it is.
+///
+/// # Errors
+/// [`FileError`] if there is none then.
+pub fn make_folder_for(path: &Path, mode: u32, group: Option<u32>) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_folder(path, mode)?;
+    let given = std::os::unix::fs::chown(path, None, group);
+    given.map_err(|source| FileError { doing: "make", path: path.to_owned(), source })
 }
 
 /// A text that the kernel writes while it is read, such as `/proc/net/route`; empty if there is none.

@@ -8,7 +8,9 @@ use siglatch_common::stamp::GATE_KEYS;
 use zeroize::Zeroizing;
 
 use super::{text, usual_path};
+use crate::config::Settings;
 use crate::ctl::config_file::{ConfigFile, must_be_new, tell_new_warnings};
+use crate::ctl::for_daemon::ForDaemon;
 use crate::ctl::keygen;
 use crate::ctl::load::{Failure, read};
 use crate::ctl::overlay::Overlay;
@@ -48,10 +50,10 @@ impl Rotate {
         })?;
 
         must_be_new(&key_file, "it may be a gate key that was dropped; take it away if it is not needed")?;
-        if let Some(folder) = key_file.parent() {
-            files::make_folder(folder, 0o700)?;
-        }
-        files::create(&key_file, 0o600, &*hex)?;
+        let user = judged.as_ref().and_then(|loaded| loaded.settings.daemon_user.as_deref());
+        let for_daemon = ForDaemon::of(user.or_else(|| judged.is_none().then_some(Settings::DEFAULT_DAEMON_USER)));
+        for_daemon.make_folder_of(&key_file)?;
+        for_daemon.create_key(&key_file, &*hex)?;
         if let Err(error) = files::replace(&config.file, after.as_bytes()) {
             let _ = files::remove(&key_file);
             return Err(error.into());

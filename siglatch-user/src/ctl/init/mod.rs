@@ -9,10 +9,11 @@ use toml_edit::{Array, Value};
 use zeroize::Zeroizing;
 
 use super::config_file::DEFAULT_CONFIG;
+use super::for_daemon::ForDaemon;
 use super::load::{Failure, judge};
 use super::overlay::Overlay;
 use super::{gate_key, keygen, route, show};
-use crate::config::{Code, Given, Report, Severity};
+use crate::config::{Code, Given, Report, Settings, Severity};
 use crate::edge::files;
 use crate::edge::nonce_store::NonceStore;
 use crate::policy::Service;
@@ -66,13 +67,14 @@ impl Init {
         self.judge(&config, &text, &Overlay::new(keys))?;
 
         files::make_folder(&self.dir, 0o755)?;
-        files::make_folder(&self.dir.join("keys"), 0o700)?;
-        files::create(&private, 0o600, pair.private.as_bytes())?;
+        let for_daemon = ForDaemon::of(Some(Settings::DEFAULT_DAEMON_USER));
+        for_daemon.make_folder_of(&gate)?;
+        for_daemon.create_key(&private, pair.private.as_bytes())?;
         files::create(&public, 0o644, pair.public.as_bytes())?;
-        files::create(&gate, 0o600, gate_key.as_slice())?;
+        for_daemon.create_key(&gate, gate_key.as_slice())?;
         // Made now, the store proves to the first start that nothing was ever admitted.
         NonceStore::create(&self.dir.join(&state))?;
-        files::create(&config, 0o640, text.as_bytes())?;
+        for_daemon.create_configuration(&config, text.as_bytes())?;
         if self.json {
             let made = json!({ "host": host, "configuration": config, "server_key": private, "public_key": public, "gate_key": gate });
             return show::print(&format!("{made}\n"));

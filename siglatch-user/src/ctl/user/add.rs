@@ -13,6 +13,7 @@ use super::ForWire;
 use crate::config::{Given, Settings};
 use crate::ctl::config_file::{ConfigFile, must_be_new, tell_new_warnings};
 use crate::ctl::edit::{NewUser, add_user};
+use crate::ctl::for_daemon::ForDaemon;
 use crate::ctl::load::{Failure, judge};
 use crate::ctl::overlay::Overlay;
 use crate::ctl::{enrolment, keygen, show};
@@ -79,10 +80,9 @@ impl Add {
 
         must_be_new(&key_file, "it is somebody's key; take it away if it is not needed")?;
         must_be_new(&out, "name another file with --out")?;
-        if let Some(folder) = key_file.parent() {
-            files::make_folder(folder, 0o700)?;
-        }
-        files::create(&key_file, 0o600, &*hex)?;
+        let for_daemon = ForDaemon::of(loaded.settings.daemon_user.as_deref());
+        for_daemon.make_folder_of(&key_file)?;
+        for_daemon.create_key(&key_file, &*hex)?;
         if let Err(error) = files::replace(&config.file, text.as_bytes()) {
             let _ = files::remove(&key_file);
             return Err(error.into());
