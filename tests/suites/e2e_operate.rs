@@ -45,7 +45,9 @@ fn grants_are_listed_and_revoked() -> Result<()> {
     ensure!(revoked["grants"] == 1 && revoked["first"][0]["source"] == first.to_string(), "{revoked}");
     stage.is_shut(first)?;
     stage.opens(second)?;
-    ensure!(stage.gateway.ctl(&["revoke", "--user", "alice", "--service", "tcp/5432"])? == "There was no such grant.\n");
+    ensure!(
+        stage.gateway.ctl(&["revoke", "--user", "alice", "--service", "tcp/5432"])? == "There was no such grant.\n"
+    );
     fails(&stage.gateway, &["revoke", "--user", "mallory"], 1, "there is no user \"mallory\"")?;
     fails(&stage.gateway, &["revoke"], 2, "required")?;
     fails(&stage.gateway, &["revoke", "--all", "--user", "alice"], 2, "cannot be used with")?;
@@ -97,8 +99,7 @@ fn users_actions_sequences_and_known_sources_are_as_they_are() -> Result<()> {
     stage.knock(&knock(OPEN), source)?;
     stage.opens(source)?;
     stage.knock(&knock(STEPS[0]), source)?;
-    let under_way =
-        || stage.gateway.ctl_json(&["sequences"]).is_ok_and(|list| list["sequences"][0]["under_way"] == 1);
+    let under_way = || stage.gateway.ctl_json(&["sequences"]).is_ok_and(|list| list["sequences"][0]["under_way"] == 1);
     ensure!(wait_until(PATIENCE, under_way));
     let sequences = stage.gateway.ctl_json(&["sequences"])?;
     let sequence = &sequences["sequences"][0];
@@ -127,13 +128,17 @@ fn users_actions_sequences_and_known_sources_are_as_they_are() -> Result<()> {
     let known = stage.gateway.ctl_json(&["known"])?;
     ensure!(known["total"] == 1 && known["known"][0]["origin"] == source.to_string(), "{known}");
     let status = stage.gateway.ctl_json(&["status"])?;
-    ensure!(status["debts"] == 0 && status["programs"]["running"] == 0 && status["audit"]["failing"] == false, "{status}");
+    ensure!(
+        status["debts"] == 0 && status["programs"]["running"] == 0 && status["audit"]["failing"] == false,
+        "{status}"
+    );
     Ok(())
 }
 
 #[test]
 fn everybody_may_do_what_the_configuration_says_and_no_more() -> Result<()> {
-    let scene = Scene::new("operators = [\"65001\"]\nobservers = [\"65002\", \"@65103\"]\nobserver_socket = \"observe.sock\"")?;
+    let scene =
+        Scene::new("operators = [\"65001\"]\nobservers = [\"65002\", \"@65103\"]\nobserver_socket = \"observe.sock\"")?;
     let looks: [&str; 2] = ["users", "--json"];
     let acts: [&str; 2] = ["ban", "203.0.113.9"];
     // User, groups, whether they may look, whether they may act. Everybody is in the socket's group.
@@ -211,7 +216,10 @@ fn the_shell_does_what_the_commands_do() -> Result<()> {
     ensure!(scene.gateway.ctl_json(&["bans"])?["total"] == 1, "what stands behind exit is not done");
     let (code, out, err) = scene.shell("bans --colour red\nunban 192.0.2.9\nban 'x\nshell\n")?;
     ensure!(code == 2 && out == "192.0.2.9 is not banned any more.\n", "{code}: {out}");
-    ensure!(err.contains("--colour") && err.contains("a quote is not closed") && err.contains("the shell already"), "{err}");
+    ensure!(
+        err.contains("--colour") && err.contains("a quote is not closed") && err.contains("the shell already"),
+        "{err}"
+    );
     let (code, out, _) = scene.shell("help\n")?;
     ensure!(code == 0 && out.contains("revoke") && out.contains("grants"), "{out}");
     // One that fails does not end it.

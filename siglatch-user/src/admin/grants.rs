@@ -144,6 +144,9 @@ pub struct ExtendOrder {
 pub struct Extended {
     /// Grants that are meant; those that held for longer already are among them.
     pub grants: usize,
+    /// Those that hold for longer than before.
+    #[serde(default)]
+    pub extended: usize,
     /// The first of them, as they stand now.
     #[serde(default)]
     pub first: Vec<GrantEntry>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Switch, SwitchKind};
+use super::Switch;
 
 /// How the daemon is, at one moment. What a daemon of another version does not say is nothing.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -263,13 +263,6 @@ impl Status {
 impl Configuration {
     /// The most switches that are told.
     pub const SWITCHES: usize = 200;
-
-    /// When something that is switched off is on again, in Unix time; nothing: if an operator says so, or it is not off.
-    #[must_use]
-    pub fn until(&self, kind: SwitchKind, name: &str) -> Option<u64> {
-        let is_meant = |switch: &&Switch| switch.target.kind == kind && switch.target.name == name;
-        self.switches.iter().find(is_meant)?.until
-    }
 }
 
 impl Count {

@@ -47,13 +47,17 @@ impl Extend {
     }
 }
 
-fn text(Extended { grants: count, first }: &Extended) -> String {
+fn text(Extended { grants: count, extended, first }: &Extended) -> String {
     if *count == 0 {
         return "There is no such grant.\n".to_owned();
     }
     let mut text = grants::table(first).text();
     if *count > first.len() {
         text += &format!("… the first {} of {}\n", GrantPage::FIRST, show::grouped(*count as u64));
+    }
+    if extended < count {
+        let others = show::grouped((count - extended) as u64);
+        text += &format!("{others} of them held for longer already, and stay as they were.\n");
     }
     text
 }

@@ -37,6 +37,7 @@ impl Judge {
                 Ok((revoked, _)) => Ok(Reply::Revoked(revoked)),
                 Err(problem) => Err(problem),
             },
+            Request::Extend(order) => self.extend(order, now).map(Reply::Extended),
             Request::Users(query) => Ok(Reply::Users(self.users(query, now))),
             Request::Actions {} => Ok(Reply::Actions(self.actions(now))),
             Request::Sequences {} => Ok(Reply::Sequences(self.sequences(now))),
@@ -44,7 +45,6 @@ impl Judge {
             Request::Debug {} => Ok(Reply::Debug(self.debugged(now.boot))),
             Request::DebugOn(order) => self.debug_on(order, now.boot).map(Reply::Debug),
             Request::DebugOff(target) => self.debug_off(target, now.boot).map(Reply::Debug),
-            Request::Extend(order) => self.extend(order, now).map(Reply::Extended),
             Request::Status {}
             | Request::Bans(_)
             | Request::Ban(_)
@@ -68,7 +68,7 @@ impl Judge {
         let RevokeOrder { which, all, cut: _ } = order;
         match (which.is_empty(), all) {
             (true, true) | (false, false) => {}
-            (true, false) => return Err(unnamed("end every grant with \"all\":true")),
+            (true, false) => return Err(unnamed(Some("end every grant with \"all\":true"))),
             (false, true) => {
                 return Err(Problem::new(Code::Malformed, "all grants, and some grants, at once")
                     .with_help("say `all`, or name a source, user, action or service"));
@@ -90,20 +90,25 @@ impl Judge {
         Ok((Revoked { grants, first, debts, cut: None, note }, keys))
     }
 
-    /// Lets grants hold for longer. What is owed for them is due no earlier.
+    /// Lets grants hold for longer.
     fn extend(&mut self, order: &ExtendOrder, now: Now) -> Result<Extended, Problem> {
         let ExtendOrder { which, seconds } = order;
         if which.is_empty() {
-            return Err(Problem::new(Code::Malformed, "no grants are named")
-                .with_help("name a source, user, action or service"));
+            return Err(unnamed(None));
         }
         self.must_know(which, now)?;
+        let span = Duration::from_secs(seconds.get());
+        if span > LONGEST {
+            return Err(Problem::new(Code::Malformed, "nobody is let in for so long")
+                .with_help(format!("at most {} days", LONGEST.as_secs() / 86_400)));
+        }
         self.carry_out();
-        let span = Duration::from_secs(seconds.get().min(LONGEST_EXTENSION));
-        let grants = self.gate.extend(&revocation(which), span, now);
+        let extended = self.gate.extend(&revocation(which), span, now).len();
         self.carry_out();
-        info!(grants = grants.len(), seconds = span.as_secs(), "grants extended by the operator");
-        Ok(Extended { grants: grants.len(), first: first(&grants) })
+        let query = GrantsQuery { which: which.clone(), limit: Some(GrantPage::FIRST), after: None };
+        let GrantPage { total, grants, .. } = self.grants(&query, now);
+        info!(grants = total, extended, seconds, "grants extended by the operator");
+        Ok(Extended { grants: total, extended, first: grants })
     }
 
     /// Has established connections cut by a thread of its own, which answers when it has.
@@ -292,9 +297,10 @@ fn opens(action: &Action) -> Vec<String> {
     places.take(ActionEntry::OPENS).collect()
 }
 
-fn unnamed(help: &str) -> Problem {
+fn unnamed(otherwise: Option<&str>) -> Problem {
+    let otherwise = otherwise.map(|otherwise| format!(", or {otherwise}")).unwrap_or_default();
     Problem::new(Code::Malformed, "no grants are named")
-        .with_help(format!("name a source, user, action or service, or {help}"))
+        .with_help(format!("name a source, user, action or service{otherwise}"))
 }
 
 fn no_such(kind: &str, name: &str) -> Problem {
@@ -302,8 +308,8 @@ fn no_such(kind: &str, name: &str) -> Problem {
     Problem::new(Code::NoSuch, format!("there is no {kind} \"{name}\"")).with_help(format!("siglatchctl {kind}s"))
 }
 
-/// Ten years, in seconds: what the kernel takes.
-const LONGEST_EXTENSION: u64 = 10 * 366 * 24 * 3_600;
+/// A month: whoever needs more has an action with a longer `max_ttl`, or no siglatch.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 /// More of a name that nobody has helps nobody.
 const NAME_SHOWN: usize = 32;
