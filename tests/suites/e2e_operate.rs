@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use siglatch_tests::gateway::{BRIEF, Gateway, OPEN, Plan, STEPS, knock};
+use siglatch_tests::gateway::{BRIEF, Gateway, OPEN, Plan, SSH, STEPS, knock};
 use siglatch_tests::mutation::Numbers;
 use siglatch_tests::netns::Street;
 use siglatch_tests::process::{PATIENCE, Process, outcome, program, wait_until};
 use siglatch_tests::scene::payload;
+use siglatch_tests::service::{say, talk};
 use siglatch_tests::stage::Stage;
 
 #[test]
@@ -68,6 +69,32 @@ fn grants_are_listed_and_revoked() -> Result<()> {
     // Who was in can come in again.
     stage.knock(&knock(OPEN), first)?;
     stage.opens(first)
+}
+
+#[test]
+fn connections_outlive_their_grant_until_they_are_cut() -> Result<()> {
+    let stage = Stage::new()?;
+    let (first, second) = (stage.newcomer()?, stage.newcomer()?);
+    let mut connections = Vec::new();
+    for source in [first, second] {
+        stage.knock(&knock(OPEN), source)?;
+        stage.opens(source)?;
+        connections.push(talk(&stage.street.outside, source, stage.service(SSH, source))?);
+    }
+    let revoked = stage.gateway.ctl_json(&["revoke", "--source", &first.to_string()])?;
+    ensure!(revoked["cut"].is_null(), "{revoked}");
+    say(&mut connections[0], b"still here")?;
+    // The grants are gone, and with them what could be named: a new one is cut.
+    stage.knock(&knock(OPEN), first)?;
+    stage.opens(first)?;
+    let revoked = stage.gateway.ctl_json(&["revoke", "--source", &first.to_string(), "--cut"])?;
+    ensure!(revoked["grants"] == 1 && revoked["cut"].as_u64().is_some_and(|cut| cut >= 1), "{revoked}");
+    ensure!(say(&mut connections[0], b"cut off").is_err());
+    say(&mut connections[1], b"not me")?;
+    let said = stage.gateway.ctl(&["revoke", "--all", "--cut", "--yes"])?;
+    ensure!(said.contains("cut.\n"), "{said}");
+    ensure!(say(&mut connections[1], b"me, too").is_err());
+    Ok(())
 }
 
 #[test]

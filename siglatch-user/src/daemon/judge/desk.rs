@@ -16,6 +16,7 @@ use crate::admin::{
     GrantPage, GrantView, GrantsQuery, LastKnock, Place, RevokeOrder, Revoked, SequenceEntry, SequenceList, UserEntry,
     UserPage, UsersQuery,
 };
+use crate::causes::with_causes;
 use crate::daemon::desk;
 use crate::edge::admin::Asked;
 use crate::edge::{clock, conntrack};
@@ -115,10 +116,10 @@ impl Judge {
     fn cut(&self, asked: Asked, mut revoked: Revoked, keys: Vec<GrantKey>) {
         let recorder = self.recorder.clone();
         let cut = move || {
-            match conntrack::cut(&keys) {
+            match conntrack::cut(&keys).map_err(|error| with_causes(&error)) {
                 Ok(count) => revoked.cut = Some(count),
                 Err(error) => {
-                    error!(%error, "connections of revoked grants could not be cut");
+                    error!(error, "connections of revoked grants could not be cut");
                     let failed = format!("The connections could not be cut: {error}.");
                     revoked.note = Some(revoked.note.map_or_else(|| failed.clone(), |note| format!("{note} {failed}")));
                 }

@@ -54,9 +54,9 @@ impl ObserverSocket {
                 continue;
             };
             debug!(uid = peer.uid, pid = peer.pid, "an observer watches");
-            let (watch, missed) = (recorder.watch(), Arc::clone(&missed));
+            let (watch, missed, doorkeeper) = (recorder.watch(), Arc::clone(&missed), doorkeeper.clone());
             observers.spawn(async move {
-                let ended = tell(&stream, watch, &missed).await;
+                let ended = tell(&stream, watch, || doorkeeper.role(&caller).is_some(), &missed).await;
                 debug!(uid = peer.uid, pid = peer.pid, error = ?ended.err(), "an observer has left");
                 drop(place);
             });
@@ -64,8 +64,13 @@ impl ObserverSocket {
     }
 }
 
-/// Tells one observer what happens, until it leaves, says something, or takes nothing for too long.
-async fn tell(stream: &UnixStream, mut watch: Watch, missed: &AtomicU64) -> io::Result<()> {
+/// Tells one observer what happens, until it leaves, says something, may not look any more, or takes nothing for too long.
+async fn tell(
+    stream: &UnixStream,
+    mut watch: Watch,
+    may_look: impl Fn() -> bool,
+    missed: &AtomicU64,
+) -> io::Result<()> {
     let greeting =
         format!("{{\"v\":{VERSION},\"event\":\"watching\",\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION"));
     timeout(PATIENCE, write_all(stream, greeting.as_bytes())).await??;
@@ -76,6 +81,8 @@ async fn tell(stream: &UnixStream, mut watch: Watch, missed: &AtomicU64) -> io::
         };
         let line = match seen {
             None => return Ok(()),
+            // A reload has taken the right away.
+            Some(_) if !may_look() => return Ok(()),
             Some(Seen::Event(line)) => line,
             Some(Seen::Missed(events)) => {
                 missed.fetch_add(events, Ordering::Relaxed);
