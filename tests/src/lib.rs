@@ -11,6 +11,7 @@ pub mod capture;
 pub mod cases;
 pub mod flood;
 pub mod gateway;
+pub mod machine;
 pub mod mutation;
 pub mod netns;
 pub mod packet;
