@@ -95,7 +95,7 @@ pub(crate) fn put_private(path: &Path, contents: &[u8], overwrite: Overwrite) ->
 
 /// Makes or replaces a file that everybody may read.
 pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), Failure> {
-    fs::write(path, contents).map_err(|source| failure("write", path, source))
+    File::create(path).and_then(|mut file| file.write_all(contents)).map_err(|source| failure("write", path, source))
 }
 
 /// Makes a folder that only its owner can enter, or closes the one there is.
