@@ -18,12 +18,13 @@ pub(super) const PACKAGES: [(&str, Fill); 3] =
     [("siglatch", daemon), ("siglatch-ctl", ctl), ("siglatch-client", client)];
 
 /// Folders of the workspace with what an operator copies and changes, and the name beside the documents.
-pub(super) const EXAMPLES: [(&str, &str); 5] = [
+pub(super) const EXAMPLES: [(&str, &str); 6] = [
     ("config/examples", "examples"),
     ("config/scripts", "examples/scripts"),
     ("config/fail2ban", "examples/fail2ban"),
     ("config/grafana", "examples/grafana"),
     ("config/prometheus", "examples/prometheus"),
+    ("config/systemd/examples", "examples/systemd"),
 ];
 
 /// What operators read.
@@ -37,7 +38,7 @@ fn daemon(tree: &Tree, programs: &Programs) -> Result<()> {
     tree.copy("usr/lib/systemd/system/siglatch.service", "config/systemd/siglatch.service")?;
     tree.copy("usr/lib/sysusers.d/siglatch.conf", "config/systemd/sysusers.d/siglatch.conf")?;
     tree.copy("usr/lib/tmpfiles.d/siglatch.conf", "config/systemd/tmpfiles.d/siglatch.conf")?;
-    tree.copy("etc/apparmor.d/usr.sbin.siglatch-user", "config/apparmor/usr.sbin.siglatch-user")?;
+    tree.copy("etc/apparmor.d/siglatch-user", "config/apparmor/siglatch-user")?;
     // Group `siglatch` comes with the first installation: postinst gives it the folder.
     tree.folder("etc/siglatch", 0o750)?;
     manual_page(tree, 8, "siglatch-user.8", &fs::read(workspace_root().join("config/man/siglatch-user.8"))?)?;

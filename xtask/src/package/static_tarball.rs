@@ -114,7 +114,7 @@ fn fill(tree: &Tree, target: StaticTarget) -> Result<()> {
         ("systemd/siglatch.service", "config/systemd/siglatch.service"),
         ("systemd/sysusers.d/siglatch.conf", "config/systemd/sysusers.d/siglatch.conf"),
         ("systemd/tmpfiles.d/siglatch.conf", "config/systemd/tmpfiles.d/siglatch.conf"),
-        ("apparmor/usr.sbin.siglatch-user", "config/apparmor/usr.sbin.siglatch-user"),
+        ("apparmor/siglatch-user", "config/apparmor/siglatch-user"),
         ("man/siglatch-user.8", "config/man/siglatch-user.8"),
         ("examples/siglatch.toml", "config/siglatch.toml"),
         ("LICENSE-APACHE", "LICENSE-APACHE"),
