@@ -207,6 +207,28 @@ impl Failure {
         }
     }
 
+    /// What the process exits with (`sysexits.h`): 77 if the system forbids it, 78 if a profile or a key is unsound,
+    /// otherwise 1.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Unsound { .. }
+            | Self::NotText { .. }
+            | Self::Large { .. }
+            | Self::Misnamed { .. }
+            | Self::Exposed { .. }
+            | Self::HmacKey { .. }
+            | Self::GateKey { .. }
+            | Self::ServerKey { .. } => EX_CONFIG,
+            Self::File { source, .. } | Self::Bind { source, .. } | Self::Send { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                EX_NOPERM
+            }
+            _ => 1,
+        }
+    }
+
     /// What is wrong with a file, if that is the failure.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
@@ -307,9 +329,23 @@ fn listed(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// `sysexits.h`: insufficient permission.
+const EX_NOPERM: u8 = 77;
+/// `sysexits.h`: something was found in an unconfigured or misconfigured state.
+const EX_CONFIG: u8 = 78;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_second_try_can_mend_has_an_exit_status_of_its_own() {
+        let file = |kind| Failure::File { verb: "read", name: "f".to_owned(), source: io::Error::from(kind) };
+        assert_eq!(file(io::ErrorKind::PermissionDenied).exit_status(), 77);
+        assert_eq!(file(io::ErrorKind::StorageFull).exit_status(), 1);
+        assert_eq!(Failure::Exposed { path: "alice.key".into(), mode: 0o644 }.exit_status(), 78);
+        assert_eq!(Failure::Clock.exit_status(), 1);
+    }
 
     #[test]
     fn a_fix_names_what_there_is_and_what_was_meant() {

@@ -217,7 +217,7 @@ fn an_enrolment_file_is_for_the_wire_asked_for_among_those_that_there_are() {
     let add = ["user", "add", "bob", "--wire", "sealed", "--config", "siglatch.toml"];
     assert!(ctl(&folder, &add).status.success());
     assert_eq!(enrolment(&folder, "bob.siglatch").port, 62202);
-    assert_eq!(ctl(&folder, &["user", "enrol", "bob", "--wire", "striped"]).status.code(), Some(2));
+    assert_eq!(ctl(&folder, &["user", "enrol", "bob", "--wire", "striped"]).status.code(), Some(64));
 
     let sealed_first = read(&folder, "siglatch.toml").replacen("wire = \"stamped\"", "wire = \"sealed\"", 1);
     put(&folder, "siglatch.toml", &sealed_first);
@@ -380,8 +380,8 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
         let help = ctl(&folder, &[command, &["--help"]].concat());
         assert!(help.status.success() && both(&help).contains("Example"), "{command:?}: {}", both(&help));
     }
-    assert_eq!(ctl(&folder, &["chekc"]).status.code(), Some(2));
-    assert_eq!(ctl(&folder, &["init", "--protect", "22"]).status.code(), Some(2));
+    assert_eq!(ctl(&folder, &["chekc"]).status.code(), Some(64));
+    assert_eq!(ctl(&folder, &["init", "--protect", "22"]).status.code(), Some(64));
     let missing = ctl(&folder, &["check", "none.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(both(&missing).contains("siglatchctl init writes one"), "{}", both(&missing));
@@ -422,7 +422,7 @@ fn who_cannot_be_banned_is_named_with_its_cure() {
         (&["top", "--interval", "0"], "1..=3600"),
     ] {
         let done = ctl(&folder, arguments);
-        assert_eq!(done.status.code(), Some(2), "{}", both(&done));
+        assert_eq!(done.status.code(), Some(64), "{}", both(&done));
         assert!(both(&done).contains(reason), "{}", both(&done));
     }
 }

@@ -44,9 +44,9 @@ fn missing_capabilities_are_named() -> Result<()> {
         daemon(command, &gateway)
     };
     let cures = ["AmbientCapabilities=", "--ingress socket"];
-    fails(&mut without("-all")?, 1, &[&cures[..], &["needs CAP_BPF CAP_PERFMON CAP_NET_ADMIN:"]].concat())?;
-    fails(&mut without("-bpf")?, 1, &[&cures[..], &["needs CAP_BPF:"]].concat())?;
-    fails(without("-all")?.args(["--ingress", "socket"]), 1, &["CAP_NET_ADMIN is missing"])
+    fails(&mut without("-all")?, 77, &[&cures[..], &["needs CAP_BPF CAP_PERFMON CAP_NET_ADMIN:"]].concat())?;
+    fails(&mut without("-bpf")?, 77, &[&cures[..], &["needs CAP_BPF:"]].concat())?;
+    fails(without("-all")?.args(["--ingress", "socket"]), 77, &["CAP_NET_ADMIN is missing"])
 }
 
 #[test]

@@ -28,7 +28,7 @@ use delivery::Sender;
 
 /// Runs the command of these arguments, the first of which is the program's name.
 ///
-/// The exit status is 0 for sent or done, 1 for failed, 2 for a command line that is wrong.
+/// The exit status is 0 for sent or done, 64 for a command line that is wrong, otherwise [`Failure::exit_status`].
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Cli::try_parse_from(args).and_then(|cli| match &cli.command {
         Command::Knock(args) => {
@@ -62,7 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     });
     done.unwrap_or_else(|error| {
         let _ = error.print();
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS }
     })
 }
 
@@ -78,7 +78,7 @@ fn told(terminal: Terminal, done: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal.complain(&failure);
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_status())
         }
     }
 }
@@ -133,3 +133,6 @@ fn read_server_key(path: &Path) -> Result<ServerPublicKey, Failure> {
     let text = str::from_utf8(&contents).unwrap_or_default();
     ServerPublicKey::from_pem(text).map_err(|flaw| Failure::ServerKey { path: path.to_owned(), flaw })
 }
+
+/// `sysexits.h`: the command was used incorrectly.
+const EX_USAGE: u8 = 64;

@@ -42,7 +42,7 @@ fn an_import_is_private_whole_and_never_overwrites_by_itself() {
 
     assert_eq!(home.run(&["import", &file, "--name", "office"]).code(), 0);
     assert!(home.run(&["list"]).stdout().contains("office: 127.0.0.1:62202"));
-    assert_eq!(home.run(&["import", &file, "--name", "../office"]).code(), 2);
+    assert_eq!(home.run(&["import", &file, "--name", "../office"]).code(), 64);
 }
 
 #[test]

@@ -9,11 +9,11 @@ use clap::{Parser, ValueEnum};
 use siglatch_user::config::{Diagnostics, Given, Ingress, Settings, Xdp};
 use siglatch_user::ctl::check::{Shape, check};
 use siglatch_user::ctl::{
-    Failure,
+    Failure, exit,
     load::{is_coloured, load},
 };
 use siglatch_user::daemon::{self, Orders, Source};
-use siglatch_user::edge::{self, action::Starter, firewall::Firewall, itself, privilege};
+use siglatch_user::edge::{self, action::Starter, activation, firewall::Firewall, itself, privilege};
 use siglatch_user::policy::Program;
 use tracing_subscriber::EnvFilter;
 
@@ -82,14 +82,18 @@ const HELP: &str = "Examples:
   siglatch-user --detach
   siglatch-user --take-down
 
-Exit codes: 0 stopped by a signal, 1 cannot start, 2 wrong options, 78 wrong configuration.";
+Exit status: 0 stopped by a signal, 1 cannot start or go on, 64 the command line is wrong, 77 not permitted (start it
+as root), 78 the configuration is wrong.";
 
 fn main() -> ExitCode {
     if let Some(code) = edge::action::keep_if_asked(programs_again).or_else(edge::firewall::lend_hand_if_asked) {
         return code;
     }
     itself::take_name();
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(wrong) => return exit::usage(&wrong),
+    };
     let given = Given::by_machine(!options.interfaces.is_empty());
     if options.check {
         return check(PROGRAM, &options.config, &given, Shape::Pictures);
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options, given: Given) -> Result<(), Failure> {
+    activation::receive()?;
     start_log(&options.log)?;
     let loaded = load(&options.config, &given)?;
     if options.detach {
@@ -112,6 +117,7 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     loaded.tell_warnings();
     let mut settings = loaded.settings;
     settings.ingress = ingress(settings.ingress, &options);
+    activation::check(&settings.ingress, &settings.ports)?;
     // All of it before there is a thread.
     let (executable, programs) = (Path::new(itself::EXECUTABLE), settings.policy.programs());
     let starter = match options.dry_run || programs.is_empty() {

@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::config_file::DEFAULT_CONFIG;
-use super::load::{EX_CONFIG, Failure, Loaded, load, style};
+use super::exit::EX_CONFIG;
+use super::load::{Failure, Loaded, load, style};
 use super::show::print;
 use crate::config::{self, Code, Finding, Given, Report};
 use crate::edge::action::survey;

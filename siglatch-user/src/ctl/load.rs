@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
+use super::exit::{EX_CONFIG, code_of};
 use crate::causes::with_causes;
 use crate::config::{self, Given, KeyFiles, Report, Settings, Sound, Style};
 use crate::edge::files::{self, Disk, FileError};
@@ -90,7 +91,7 @@ impl Failure {
             }
             Self::Failed(error) => {
                 eprintln!("{program}: {}", with_causes(error.as_ref()));
-                ExitCode::FAILURE
+                ExitCode::from(code_of(error.as_ref()))
             }
         }
     }
@@ -122,6 +123,3 @@ pub(super) fn style() -> Style {
 pub fn is_coloured() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
-
-/// `sysexits.h`: something was found in an unconfigured or misconfigured state.
-pub(super) const EX_CONFIG: u8 = 78;

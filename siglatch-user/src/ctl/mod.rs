@@ -12,6 +12,7 @@ mod debts;
 mod debug;
 mod edit;
 mod enrolment;
+pub mod exit;
 mod explain;
 mod extend;
 mod for_daemon;
@@ -94,7 +95,7 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.command.run(),
-        Err(usage) => usage.exit(),
+        Err(wrong) => exit::usage(&wrong),
     }
 }
 
@@ -150,4 +151,6 @@ const EXAMPLES: &str = "Examples:
   siglatchctl revoke --user alice --cut      end what she has open
   siglatchctl disable user alice             keep her out
   siglatchctl ban 192.0.2.7 --for 2h         ban somebody
-  siglatchctl audit --user alice --since 2h  say what she did";
+  siglatchctl audit --user alice --since 2h  say what she did
+
+Exit status: 0 done, 1 not done, 64 the command line is wrong, 77 not permitted, 78 the configuration is wrong.";

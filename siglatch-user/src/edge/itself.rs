@@ -32,6 +32,9 @@ pub fn give_memory_back() {
 /// Returns only if that fails, and why.
 #[must_use]
 pub fn begin_anew() -> io::Error {
+    if let Err(error) = super::activation::hand_on() {
+        return error;
+    }
     let mut arguments = std::env::args_os();
     let mut command = Command::new(EXECUTABLE);
     if let Some(name) = arguments.next() {

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the edge is where IO is")]
 
 pub mod action;
+pub mod activation;
 pub mod addresses;
 pub mod admin;
 pub mod audit;

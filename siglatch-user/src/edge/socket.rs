@@ -20,8 +20,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinSet};
 
 use self::tables::Letter;
-use super::clock;
 use super::xdp::Measures;
+use super::{activation, clock};
 use crate::config::KnockPort;
 
 pub use filter::Filter;
@@ -127,9 +127,14 @@ impl Drop for Listening {
 }
 
 impl KnockSocket {
-    /// Opens the sockets of a port, for IPv4 and, if the host speaks it, for IPv6.
+    /// Opens the sockets of a port, for IPv4 and, if the host speaks it, for IPv6; those that the service manager has
+    /// passed for that port, if there are any.
     fn open(port: u16, filter: &Filter) -> Result<Vec<Self>, SocketError> {
         let of = |socket| Self { socket, port, filter: filter.clone() };
+        let passed = passed(port)?;
+        if !passed.is_empty() {
+            return Ok(passed.into_iter().map(of).collect());
+        }
         let mut sockets = vec![of(bind(Ipv4Addr::UNSPECIFIED.into(), port)?)];
         match bind(Ipv6Addr::UNSPECIFIED.into(), port) {
             Ok(socket) => sockets.push(of(socket)),
@@ -151,7 +156,8 @@ impl KnockSocket {
                 Err(error) => return Err(error),
             };
             self.filter.judge(Letter {
-                source: from.ip().into(),
+                // A socket for both families shows IPv4 mapped.
+                source: from.ip().to_canonical().into(),
                 source_port: from.port(),
                 port: self.port,
                 payload: bytes.get(..length).unwrap_or(&bytes),
@@ -159,6 +165,17 @@ impl KnockSocket {
             });
         }
     }
+}
+
+fn passed(port: u16) -> Result<Vec<UdpSocket>, SocketError> {
+    let failed = |source| SocketError { port, family: "the service manager", cure: "", source };
+    let sockets = activation::sockets_of(port).map_err(failed)?.into_iter();
+    sockets.map(|socket| take_in(socket).map_err(failed)).collect()
+}
+
+fn take_in(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+    UdpSocket::from_std(socket)
 }
 
 fn bind(ip: IpAddr, port: u16) -> Result<UdpSocket, SocketError> {

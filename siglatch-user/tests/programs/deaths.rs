@@ -154,7 +154,7 @@ fn the_hidden_mode_is_nobody_elses() {
     let mut other = Command::new(daemon).args(["--check", "--start-programs"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     other.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(other.wait().unwrap().code() == Some(2) && said.contains("unexpected argument"), "{said}");
+    assert!(other.wait().unwrap().code() == Some(64) && said.contains("unexpected argument"), "{said}");
 }
 
 /// A run under way, and the processes around it.
