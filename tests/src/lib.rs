@@ -12,6 +12,8 @@ pub mod cases;
 pub mod flood;
 pub mod gateway;
 pub mod machine;
+pub mod held_thread;
+pub mod http;
 pub mod mutation;
 pub mod netns;
 pub mod packet;

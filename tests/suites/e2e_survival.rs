@@ -1,0 +1,190 @@
+//! What a daemon lives through: kills at any moment, state files that make no sense, no descriptors left. Nothing is admitted
+//! twice, no grant outlives its time, no ban is lost. (A full disk is in `e2e_disk`, a firewall that others change in
+//! `e2e_firewall`; steps of the clock are told to gate and bans by value, in their own tests.)
+#![expect(clippy::disallowed_methods, reason = "files of the state folder are what is damaged here")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use siglatch_client::knocker::Knock;
+use siglatch_tests::gateway::{BRIEF, OPEN, SSH, clear, knock};
+use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
+use siglatch_tests::service::{closes_within, is_open};
+use siglatch_tests::stage::{Stage, client};
+
+#[test]
+fn killed_twenty_times_under_knocks_nothing_is_admitted_twice_no_grant_stays_and_no_ban_is_lost() -> Result<()> {
+    let mut stage = Stage::new()?;
+    let mut told = String::new();
+    let mut sent: Vec<(Knock, IpAddr)> = Vec::new();
+    let mut banned = Vec::new();
+    for round in 0..ROUNDS {
+        // A ban that the operator was told of outlives whatever comes next.
+        let network = format!("198.51.100.{round}");
+        stage.gateway.ctl(&["ban", &network])?;
+        banned.push(network);
+        for action in [OPEN, BRIEF, OPEN] {
+            let (knock, source) = (knock(action), stage.newcomer()?);
+            stage.send_clear(&clear(&knock)?, source)?;
+            sent.push((knock, source));
+        }
+        // At another moment each time: before the first is judged, between disk and firewall, after all of it.
+        let_pass(Duration::from_micros(700 * u64::from(round)));
+        stage.daemon.kill()?;
+        told.push_str(&stage.daemon.said());
+        stage.daemon = stage.gateway.start()?;
+        // Everything once more, in other datagrams: none is a copy to the filter.
+        for (knock, source) in sent.iter().rev().take(6) {
+            stage.knock(knock, *source)?;
+        }
+    }
+    for (knock, source) in &sent {
+        stage.knock(knock, *source)?;
+        let_pass(Duration::from_millis(10));
+    }
+    // Each was judged by now, for the last of all is.
+    let last = stage.newcomer()?;
+    stage.knock(&knock(OPEN), last)?;
+    stage.opens(last)?;
+    told.push_str(&stage.daemon.said());
+    let opened = |source: &IpAddr| told.matches(&format!("grant opened source={source} ")).count();
+    for (_, source) in &sent {
+        ensure!(opened(source) <= 1, "{source} was let in {} times:\n{told}", opened(source));
+    }
+    ensure!(sent.iter().filter(|(_, source)| opened(source) == 1).count() > ROUNDS as usize, "hardly any was admitted");
+
+    for (knock, source) in &sent {
+        if knock.action.0 == BRIEF {
+            closes_within(PATIENCE, &stage.street.outside, *source, stage.service(SSH, *source))?;
+        }
+    }
+    let bans = stage.gateway.ctl_json(&["bans"])?.to_string();
+    for network in &banned {
+        ensure!(
+            bans.contains(&format!("\"{network}\"")) || bans.contains(&format!("\"{network}/32\"")),
+            "no {network} in {bans}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn nonces_that_make_no_sense_are_told_and_what_was_admitted_is_not_admitted_again() -> Result<()> {
+    let (mut stage, before) = with_a_knock()?;
+    damage(&stage, "nonces.current")?;
+    stage.daemon = stage.gateway.start()?;
+    stage.daemon.wait_for("the nonce store is damaged: knocks stamped up to then (Unix time) are refused")?;
+    stage.knock(&before, client(true))?;
+    stage.refuses(1, "stale", client(true))
+}
+
+#[test]
+fn a_ledger_that_makes_no_sense_is_told_and_set_aside() -> Result<()> {
+    let (mut stage, before) = with_a_knock()?;
+    damage(&stage, "ledger")?;
+    stage.daemon = stage.gateway.start()?;
+    stage.daemon.wait_for("ledger.damaged")?;
+    ensure!(stage.gateway.file("state/ledger.damaged").exists());
+    stage.knock(&before, client(true))?;
+    stage.refuses(1, "replay", client(true))?;
+    // What counts nothing works all the same.
+    stage.knock(&knock(OPEN), client(false))?;
+    stage.opens(client(false))
+}
+
+#[test]
+fn bans_that_make_no_sense_are_told_and_those_of_the_filter_are_kept() -> Result<()> {
+    let (mut stage, _) =
+        with_a_knock_and(|stage| stage.gateway.ctl(&["ban", "198.51.100.7", "--for", "1h"]).map(drop))?;
+    damage(&stage, "bans.json")?;
+    stage.daemon = stage.gateway.start()?;
+    stage.daemon.wait_for("the file of bans made no sense and is set aside")?;
+    ensure!(stage.gateway.ctl(&["bans"])?.contains("198.51.100.7"));
+    // And it is written anew, for the next.
+    stage.daemon.kill()?;
+    stage.daemon = stage.gateway.start()?;
+    ensure!(!stage.daemon.said().contains("made no sense"), "{}", stage.daemon.said());
+    ensure!(stage.gateway.ctl(&["bans"])?.contains("198.51.100.7"));
+    Ok(())
+}
+
+#[test]
+fn known_sources_that_make_no_sense_are_told_and_those_of_the_filter_are_kept() -> Result<()> {
+    let (mut stage, _) = with_a_knock_and(|stage| {
+        let is_kept = || stage.gateway.file("state/known.json").exists();
+        ensure!(wait_until(PATIENCE, is_kept), "known sources are not kept");
+        Ok(())
+    })?;
+    damage(&stage, "known.json")?;
+    stage.daemon = stage.gateway.start()?;
+    stage.daemon.wait_for("the file of known sources made no sense and is set aside")?;
+    let status = stage.gateway.ctl_json(&["status"])?;
+    ensure!(status["known"] == 1, "{status}");
+    Ok(())
+}
+
+#[test]
+fn an_audit_log_and_its_head_that_make_no_sense_are_told_and_set_aside() -> Result<()> {
+    for file in ["audit.jsonl", "state/audit.head"] {
+        let (mut stage, before) = with_a_knock()?;
+        let path = stage.gateway.file(file);
+        ensure!(path.exists(), "there is no {file}");
+        fs::write(&path, NONSENSE)?;
+        stage.daemon = stage.gateway.start()?;
+        stage.daemon.wait_for("the audit log is not as it was left: siglatchctl audit verify")?;
+        stage.knock(&before, client(true))?;
+        stage.refuses(1, "replay", client(true))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn without_descriptors_knocks_are_judged_and_operators_are_served_again_when_there_are_some() -> Result<()> {
+    let stage = Stage::new()?;
+    let daemon = Pid::from_raw(stage.daemon.id().cast_signed()).context("a process has a number")?;
+    let open = fs::read_dir(format!("/proc/{}/fd", stage.daemon.id()))?.count() as u64;
+    // Fewer than are open already: not one more can be had.
+    let before = prlimit(Some(daemon), Resource::Nofile, Rlimit { current: Some(open - 5), maximum: Some(4096) })?;
+    for v4 in [true, false] {
+        stage.knock(&knock(OPEN), client(v4))?;
+        stage.opens(client(v4))?;
+    }
+    let refused = stage.gateway.ctl(&["status"]).map_err(|error| format!("{error:#}"));
+    ensure!(refused.as_ref().is_err_and(|said| said.contains("daemon")), "{refused:?}");
+    ensure!(is_open(&stage.street.outside, client(true), stage.service(SSH, client(true))));
+    prlimit(Some(daemon), Resource::Nofile, before)?;
+    let answers = || stage.gateway.ctl(&["status"]).is_ok();
+    ensure!(wait_until(PATIENCE, answers), "{}", stage.daemon.said());
+    Ok(())
+}
+
+/// A daemon that has admitted a knock of the client's, killed; and that knock.
+fn with_a_knock() -> Result<(Stage, Knock)> {
+    with_a_knock_and(|_| Ok(()))
+}
+
+/// The same, after something else was done.
+fn with_a_knock_and(more: impl FnOnce(&Stage) -> Result<()>) -> Result<(Stage, Knock)> {
+    let mut stage = Stage::new()?;
+    let before = knock(OPEN);
+    stage.send_clear(&clear(&before)?, client(true))?;
+    stage.opens(client(true))?;
+    more(&stage)?;
+    stage.daemon.kill()?;
+    Ok((stage, before))
+}
+
+/// Puts nonsense in the place of a file of the state folder.
+fn damage(stage: &Stage, name: &str) -> Result<()> {
+    let path = stage.gateway.file("state").join(name);
+    let length = fs::metadata(&path).with_context(|| format!("there is no {name}"))?.len();
+    let nonsense: Vec<u8> =
+        NONSENSE.iter().copied().cycle().take(usize::try_from(length)?.max(NONSENSE.len())).collect();
+    Ok(fs::write(&path, nonsense)?)
+}
+
+const ROUNDS: u16 = 20;
+const NONSENSE: &[u8] = b"{\"what is this?\x00\xff\n";
