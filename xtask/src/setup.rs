@@ -6,6 +6,7 @@ mod bpffs;
 mod debian;
 mod linker;
 mod missing;
+mod quiet;
 
 use std::fs;
 
@@ -111,6 +112,7 @@ impl Setup {
             return;
         }
         let mut wanted: Vec<_> = absent.iter().flat_map(|tool| tool.packages).copied().collect();
+        wanted.dedup();
         if compiler_lacks {
             wanted.extend(debian::BPF_COMPILER);
         }

@@ -8,7 +8,11 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use xtask::programs::{answer, on_path};
 
+use super::quiet::Quiet;
 use crate::progress::{detail, watch};
+
+/// Packages that bring a service of their own name, which is not wanted.
+const SERVICES: [&str; 1] = ["prometheus"];
 
 /// A compiler with a prebuilt `core` for BPF.
 pub(super) const BPF_COMPILER: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
@@ -40,12 +44,14 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    const TEST: [Tool; 5] = [
+    const TEST: [Tool; 7] = [
         Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] },
         Tool { program: "lintian", packages: &["lintian"] },
         Tool { program: "systemd-nspawn", packages: &["systemd-container"] },
         Tool { program: "fail2ban-regex", packages: &["fail2ban"] },
         Tool { program: "journalctl", packages: &["systemd"] },
+        Tool { program: "prometheus", packages: &["prometheus"] },
+        Tool { program: "promtool", packages: &["prometheus"] },
     ];
     let run = RUN.into_iter().filter(|_| to_run);
     BUILD.into_iter().chain(run).chain(TEST.into_iter().filter(|_| to_test)).collect()
@@ -60,6 +66,8 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     if !super::is_root() {
         bail!("only root can install packages");
     }
+    let services: Vec<_> = SERVICES.into_iter().filter(|service| packages.contains(service)).collect();
+    let _quiet = Quiet::keep(&services).context("a service would start that nobody asked for")?;
     if lists_know(packages) && apt_install(&apt, packages).is_ok() {
         return Ok(());
     }
