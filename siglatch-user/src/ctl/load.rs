@@ -41,12 +41,9 @@ pub fn load(file: &Path, given: &Given) -> Result<Loaded, Failure> {
 
 /// The text of the configuration.
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
-    files::read_text(file).map_err(|error: FileError| {
-        let hint = match error.is_missing() {
-            true => "; siglatchctl init writes one, or name yours",
-            false => "",
-        };
-        Failure::Failed(anyhow::anyhow!("{error}{hint}"))
+    files::read_text(file).map_err(|error: FileError| match error.is_missing() {
+        true => Failure::Failed(anyhow::anyhow!("{error}; siglatchctl init writes one, or name yours")),
+        false => Failure::Failed(error.into()),
     })
 }
 
