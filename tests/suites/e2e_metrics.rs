@@ -108,6 +108,9 @@ fn promtool_finds_no_fault_with_names_and_rules() -> Result<()> {
     let said = String::from_utf8_lossy(&checked.stderr);
     ensure!(checked.status.success() && said.is_empty(), "{said}");
     run(Command::new("promtool").args(["check", "rules"]).arg(config("prometheus/siglatch.rules.yml")))?;
+    run(Command::new("promtool").args(["test", "rules"]).arg(config("prometheus/siglatch.test.yml")))?;
+    let (rules, cases) = ("prometheus/siglatch.rules.yml", "prometheus/siglatch.test.yml");
+    ensure!(named(rules, "- alert: ")? == named(cases, "- name: ")?, "not every alert was seen to fire");
     run(Command::new("promtool").args(["check", "config"]).arg(config("prometheus/siglatch.yml")))?;
     Ok(())
 }
@@ -320,6 +323,14 @@ fn known(expression: &str, names: &BTreeSet<String>) -> Result<()> {
     }
     ensure!(count > 0 || expression.starts_with("up"), "{expression} names no metric");
     Ok(())
+}
+
+/// What stands behind a key in a shipped file, in order.
+fn named(file: &str, key: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(config(file))?;
+    let names =
+        text.lines().filter_map(|line| line.trim().strip_prefix(key)).filter(|name| name.starts_with("Siglatch"));
+    Ok(names.map(str::to_owned).collect())
 }
 
 fn config(file: &str) -> PathBuf {

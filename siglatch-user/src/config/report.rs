@@ -59,10 +59,10 @@ impl Report {
         &self.findings
     }
 
-    /// Line and column of the start of a place in the text, counted from 1; columns count characters.
-    #[must_use]
-    pub fn position(&self, span: Span) -> (usize, usize) {
-        position(&self.text, span.start)
+    /// Line and column of the start of each of these places in the text, counted from 1; columns count characters.
+    pub fn positions(&self, spans: impl IntoIterator<Item = Option<Span>>) -> Vec<Option<(usize, usize)>> {
+        let places = Places::of(&self.text);
+        spans.into_iter().map(|span| span.map(|span| places.position(span.start))).collect()
     }
 
     /// How many of them keep the daemon from starting.

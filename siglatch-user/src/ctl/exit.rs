@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(code_of(&denied()), EX_NOPERM);
         let deep = Err::<(), _>(denied()).context("the keys").context("cannot start").unwrap_err();
         assert_eq!(code_of(deep.as_ref()), EX_NOPERM);
-        assert_eq!(code_of(&AskError::Forbidden { path: "/run/s".into(), source: denied() }), EX_NOPERM);
+        assert_eq!(code_of(&AskError::Forbidden { path: "/run/s".into(), group: None, source: denied() }), EX_NOPERM);
         assert_eq!(code_of(&XdpError::Capability { missing: "CAP_BPF".to_owned() }), EX_NOPERM);
         assert_eq!(code_of(&io::Error::from(io::ErrorKind::NotFound)), 1);
     }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::load::{EX_CONFIG, Failure};
+use super::exit::EX_CONFIG;
+use super::load::Failure;
 use super::reach::Reach;
 use super::show;
 use crate::admin::Reloaded;

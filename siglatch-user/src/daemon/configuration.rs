@@ -237,18 +237,17 @@ fn changed(change: &config::Changed) -> Changed {
 }
 
 fn found(report: &Report) -> Vec<Found> {
-    let one = |finding: &config::Finding| {
-        let place = finding.span.map(|span| report.position(span));
-        Found {
-            severity: finding.severity().label().to_owned(),
-            code: finding.code.label().to_owned(),
-            message: finding.message.clone(),
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
-            help: Some(finding.help.clone()).filter(|help| !help.is_empty()),
-        }
+    let one = |(finding, place): (&config::Finding, Option<(usize, usize)>)| Found {
+        severity: finding.severity().label().to_owned(),
+        code: finding.code.label().to_owned(),
+        message: finding.message.clone(),
+        line: place.map(|(line, _)| line),
+        column: place.map(|(_, column)| column),
+        help: Some(finding.help.clone()).filter(|help| !help.is_empty()),
     };
-    report.findings().iter().take(Reloaded::FINDINGS).map(one).collect()
+    let shown = report.findings().iter().take(Reloaded::FINDINGS);
+    let places = report.positions(shown.clone().map(|finding| finding.span));
+    shown.zip(places).map(one).collect()
 }
 
 fn millis_since(begun: Boot) -> u64 {

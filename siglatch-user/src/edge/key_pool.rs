@@ -257,7 +257,7 @@ mod tests {
                     let from = pool.swap(keyring(round), |from| *heard.lock().unwrap() = Some(from));
                     assert_eq!(*heard.lock().unwrap(), Some(from));
                     swaps.lock().unwrap().push((from, round));
-                    thread::sleep(std::time::Duration::from_millis(5));
+                    thread::sleep(Duration::from_millis(5));
                 }
                 is_over.store(true, Ordering::Relaxed);
             });

@@ -79,8 +79,11 @@ fn report(tallies: &Arc<Tallies>) -> Report {
         ingress: Ingress::Xdp,
         interfaces: watch::channel(vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 7 }])
             .1,
-        ports: vec![Port { port: 62201, wire: "sealed".to_owned() }],
-        lanes: PerLane { stamped: rule, known: rule, unknown: rule },
+        terms: watch::channel(Terms {
+            ports: vec![Port { port: 62201, wire: "sealed".to_owned() }],
+            lanes: PerLane { stamped: rule, known: rule, unknown: rule },
+        })
+        .1,
     };
     let around = Around {
         recorder: Recorder::nowhere(),
