@@ -168,8 +168,14 @@ pub(super) async fn accept(file: &SocketFile) -> UnixStream {
         match file.listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                // No descriptors left, most likely; the others will be done in a while.
+                // The others will be done in a while.
                 debug!(%error, "an admin connection was not accepted");
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) && file.give_up_spare() {
+                    if let Ok(Ok((stream, _))) = timeout(RETRY, file.listener.accept()).await {
+                        say(&stream, &no_descriptors());
+                    }
+                    file.keep_spare();
+                }
                 sleep(RETRY).await;
             }
         }
@@ -290,6 +296,11 @@ fn too_much() -> Problem {
 
 pub(super) fn busy() -> Problem {
     Problem::new(Code::Busy, "the daemon has too much to do").with_help("try again")
+}
+
+fn no_descriptors() -> Problem {
+    Problem::new(Code::Busy, "the daemon has no descriptors left")
+        .with_help("knocks are judged all the same; raise LimitNOFILE= of its unit, or its limit with prlimit --nofile")
 }
 
 const RETRY: Duration = Duration::from_millis(100);

@@ -3,8 +3,10 @@
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, fchmod};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
@@ -17,6 +19,7 @@ pub(super) struct SocketFile {
     pub(super) listener: UnixListener,
     path: PathBuf,
     identity: Identity,
+    spare: Mutex<Option<OwnedFd>>,
 }
 
 /// The socket cannot be had.
@@ -47,7 +50,23 @@ impl SocketFile {
         make_way(path).map_err(failed)?;
         let listener = listen_at(path).map_err(failed)?;
         let identity = identity(path).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned(), identity })
+        let file = Self { listener, path: path.to_owned(), identity, spare: Mutex::default() };
+        file.keep_spare();
+        Ok(file)
+    }
+
+    /// Keeps one descriptor in hand, for the time when there are no others.
+    pub(super) fn keep_spare(&self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            // Any descriptor will do. Without one, nobody hears why they are not served.
+            *spare = self.listener.as_fd().try_clone_to_owned().ok();
+        }
+    }
+
+    /// Gives it up, so that somebody can be told that there are no others; false if there is none.
+    pub(super) fn give_up_spare(&self) -> bool {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 }
 
