@@ -16,6 +16,7 @@ mod figures;
 mod ground;
 mod judge;
 mod levers;
+mod line;
 mod owed;
 mod pulse;
 mod report;
@@ -88,7 +89,7 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     let (mut works, levers) = Works::begin(&begun.in_force, ground, start).await?;
     let configuration = Configuration::new(source.clone(), dry_run, begun, levers);
     tell_ready(configuration.in_force());
-    notifier.ready(&works.in_a_line(configuration.in_force()));
+    notifier.ready(&works.line.of(configuration.in_force()));
 
     let errands = Errands::new(signals, configuration, Arc::clone(&notifier), &source);
     match errands.run(&mut works).await {

@@ -330,7 +330,9 @@ fn named(file: &str, key: &str) -> Result<Vec<String>> {
     let text = fs::read_to_string(config(file))?;
     let names =
         text.lines().filter_map(|line| line.trim().strip_prefix(key)).filter(|name| name.starts_with("Siglatch"));
-    Ok(names.map(str::to_owned).collect())
+    let mut names: Vec<_> = names.map(str::to_owned).collect();
+    names.dedup();
+    Ok(names)
 }
 
 fn config(file: &str) -> PathBuf {

@@ -44,7 +44,7 @@ pub(super) struct Figures {
 pub(super) struct Sources {
     pub(super) started: Wall,
     pub(super) ingress: admin::Ingress,
-    /// The interfaces that the program is attached to, as they are known at that moment.
+    /// The interfaces that the program belongs to, as they are known at that moment.
     pub(super) interfaces: Box<dyn Fn() -> Vec<admin::Interface> + Send + Sync>,
     /// A view of the filter's lists of its own: nobody else is waited for.
     pub(super) filter: Mutex<Filter>,
@@ -148,8 +148,8 @@ impl Sources {
             room: *self.rooms.of(lane),
             operations: read(operations.of(lane)),
         };
-        let attached = (self.interfaces)().into_iter().filter(|at| at.program != 0);
-        let attached = attached.map(|at| Interface { name: at.name, mode: at.mode });
+        let interfaces = (self.interfaces)().into_iter();
+        let attached = interfaces.map(|at| Interface { name: at.name, mode: at.mode, attached: at.program != 0 });
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             ingress: match self.ingress {

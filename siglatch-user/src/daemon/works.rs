@@ -20,6 +20,7 @@ use super::figures::{Filter, Sources};
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
 use super::levers::Levers;
+use super::line::Line;
 use super::pulse::{Pulse, feed_watchdog};
 use super::report::{Around, Constants, Report, Tallies, Terms};
 use super::wall::{Standing, Wall};
@@ -62,8 +63,8 @@ pub(super) struct Works {
     warden: JoinHandle<()>,
     to_warden: ToWarden,
     log: AuditLog,
-    ingress: admin::Ingress,
-    interfaces: watch::Receiver<Vec<admin::Interface>>,
+    /// What the service manager shows.
+    pub(super) line: Line,
     _instance: Instance,
 }
 
@@ -175,6 +176,8 @@ impl Works {
             };
             metrics::serve(listener, metrics::Bounds::default(), move || sources.read())?;
         }
+        let line = Line::new(ingress, interfaces.clone(), settings);
+        tasks.spawn(line.clone().follow(Arc::clone(&notifier)));
         tasks.spawn(feed_watchdog(notifier, vec![("judge", judging), ("warden", Arc::clone(&keeping))]));
         let (terms, known_terms) = watch::channel(Terms::of(settings));
         let constants = Constants { started: at, ingress, interfaces: interfaces.clone(), terms: known_terms };
@@ -215,22 +218,10 @@ impl Works {
             warden,
             to_warden,
             log,
-            ingress,
-            interfaces,
+            line,
             _instance: instance,
         };
         Ok((works, levers))
-    }
-
-    /// What the service manager shows: where knocks come in, and whose.
-    pub(super) fn in_a_line(&self, settings: &Settings) -> String {
-        let at: Vec<_> = self.interfaces.borrow().iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
-        let way = match self.ingress {
-            admin::Ingress::Xdp => format!("XDP on {}", at.join(", ")),
-            admin::Ingress::Socket => "plain sockets".to_owned(),
-        };
-        let ports: Vec<_> = settings.ports.iter().map(|port| format!("{} {}", port.port, port.wire.label())).collect();
-        format!("{way}; ports {}; {} users", ports.join(", "), settings.policy.users().count())
     }
 
     /// Ends everything, so that nothing is lost: what was let in is judged, and what was decided is done and written.

@@ -19,7 +19,7 @@ pub struct Snapshot {
     pub started: Wall,
     /// What the process takes of the machine.
     pub process: Process,
-    /// The interfaces that the XDP program is attached to.
+    /// The interfaces that the XDP program belongs to.
     pub interfaces: Vec<Interface>,
     /// Frames by outcome, since the filter's maps were made.
     pub frames: Counters,
@@ -68,13 +68,15 @@ pub struct Process {
     pub descriptors_max: Option<u64>,
 }
 
-/// An interface that the XDP program is attached to.
+/// An interface that the XDP program belongs to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// `native` or `generic`.
+    /// `native` or `generic`; or why it is not attached.
     pub mode: String,
+    /// Whether it is.
+    pub attached: bool,
 }
 
 /// What waits in a lane.

@@ -72,8 +72,15 @@ fn process(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn filter(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let attached = snapshot.interfaces.iter().map(|at| (vec![("interface", &*at.name), ("mode", &*at.mode)], 1));
-    to.gauges("siglatch_interface_attached", "Interfaces that the XDP program is attached to", attached)?;
+    let attached = snapshot
+        .interfaces
+        .iter()
+        .map(|at| (vec![("interface", &*at.name), ("mode", &*at.mode)], u64::from(at.attached)));
+    to.gauges(
+        "siglatch_interface_attached",
+        "Whether the XDP program is attached to an interface that it belongs to, and how, or why not",
+        attached,
+    )?;
     to.counters(
         "siglatch_packets",
         "Frames by what became of them",

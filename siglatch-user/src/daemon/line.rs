@@ -1,0 +1,57 @@
+//! What the service manager shows of the daemon, in one line: where knocks come in, and whose; told again when an interface
+//! comes, goes or changes. Never says that anything is ready.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::watch;
+
+use crate::admin::{Ingress, Interface};
+use crate::config::Settings;
+use crate::edge::notify::Notifier;
+
+/// The line, as it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    ingress: Ingress,
+    interfaces: watch::Receiver<Vec<Interface>>,
+    /// What the configuration says.
+    rest: Arc<watch::Sender<String>>,
+}
+
+impl Line {
+    pub(super) fn new(ingress: Ingress, interfaces: watch::Receiver<Vec<Interface>>, settings: &Settings) -> Self {
+        Self { ingress, interfaces, rest: Arc::new(watch::Sender::new(rest(settings))) }
+    }
+
+    /// Goes by these settings from now on, and says the line.
+    pub(super) fn of(&self, settings: &Settings) -> String {
+        self.rest.send_replace(rest(settings));
+        self.text()
+    }
+
+    /// Tells the line whenever an interface is not as it was, for ever.
+    pub(super) async fn follow(mut self, notifier: Arc<Notifier>) -> Result<()> {
+        while self.interfaces.changed().await.is_ok() {
+            notifier.status(&self.text());
+        }
+        // Sockets have no interfaces, and nobody follows them.
+        std::future::pending().await
+    }
+
+    fn text(&self) -> String {
+        let interfaces: Vec<_> =
+            self.interfaces.borrow().iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
+        let rest = self.rest.borrow().clone();
+        match self.ingress {
+            Ingress::Xdp if interfaces.is_empty() => format!("XDP on no interface; {rest}"),
+            Ingress::Xdp => format!("XDP on {}; {rest}", interfaces.join(", ")),
+            Ingress::Socket => format!("plain sockets; {rest}"),
+        }
+    }
+}
+
+fn rest(settings: &Settings) -> String {
+    let ports: Vec<_> = settings.ports.iter().map(|port| format!("{} {}", port.port, port.wire.label())).collect();
+    format!("ports {}; {} users", ports.join(", "), settings.policy.users().count())
+}
