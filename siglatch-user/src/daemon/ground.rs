@@ -10,7 +10,7 @@ use crate::edge::action::survey;
 use crate::edge::admin::{AdminSocket, ObserverSocket};
 use crate::edge::firewall::Firewall;
 use crate::edge::instance::Instance;
-use crate::edge::metrics::MetricsListener;
+use crate::edge::metrics::{MetricsListener, Own};
 use crate::edge::network::Network;
 use crate::edge::{randomness, xdp};
 use crate::policy::Policy;
@@ -24,7 +24,7 @@ pub(super) struct Ground {
     pub(super) operators: AdminSocket,
     pub(super) observers: Option<ObserverSocket>,
     /// Where the metrics are to be had, if anywhere.
-    pub(super) metrics: Option<MetricsListener>,
+    pub(super) metrics: Option<(MetricsListener, Own)>,
     /// Held as long as the daemon lives.
     pub(super) instance: Instance,
 }
@@ -47,6 +47,8 @@ impl Ground {
         let operators = AdminSocket::bind(&settings.admin.socket)?;
         let observers = settings.admin.observer_socket.as_deref().map(ObserverSocket::bind).transpose()?;
         let metrics = settings.metrics.as_ref().map(MetricsListener::bind).transpose()?;
+        // What the system says of this process is opened while it may open what it likes.
+        let metrics = metrics.map(|listener| (listener, Own::open()));
         Ok(Self { network, way, spread, operators, observers, metrics, instance })
     }
 }

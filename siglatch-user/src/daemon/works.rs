@@ -39,7 +39,7 @@ use crate::edge::instance::Instance;
 use crate::edge::key_pool::{KeyPool, Places};
 use crate::edge::lanes::{Lanes, Queues};
 use crate::edge::lists::Dry;
-use crate::edge::metrics::{self, Own};
+use crate::edge::metrics;
 use crate::edge::notify::Notifier;
 use crate::edge::xdp::Gauge;
 use crate::edge::{clock, itself, randomness};
@@ -159,7 +159,7 @@ impl Works {
         let (shares, shared) = watch::channel(shares_of(&settings.lanes));
         let depths = lanes.depths();
         tasks.spawn(feed(lanes, shared, Arc::clone(&pool), Arc::clone(&tallies)));
-        if let Some(listener) = metrics {
+        if let Some((listener, own)) = metrics {
             let interfaces = interfaces.clone();
             let sources = Sources {
                 started: clock::now().wall,
@@ -172,7 +172,7 @@ impl Works {
                 tallies: Arc::clone(&tallies),
                 recorder: recorder.clone(),
                 warden: to_warden.clone(),
-                own: Own::open(),
+                own,
             };
             metrics::serve(listener, metrics::Bounds::default(), move || sources.read())?;
         }
