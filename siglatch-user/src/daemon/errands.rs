@@ -123,7 +123,7 @@ impl Errands {
         let (users, actions) = (count(policy.users().count()), count(policy.actions().count()));
         let result = if error.is_none() { "done" } else { "failed" };
         works.recorder.record(Event::Reload(Reload { by, knock, result, error, users, actions }));
-        self.notifier.ready(&works.in_a_line(self.configuration.in_force()));
+        self.notifier.ready(&works.line.of(self.configuration.in_force()));
         outcome
     }
 }
