@@ -36,6 +36,7 @@ pub(super) const MORE_DOCUMENTS: [&str; 2] = ["docs/metrics.md", "docs/threat-mo
 fn daemon(tree: &Tree, programs: &Programs) -> Result<()> {
     tree.program("usr/sbin/siglatch-user", &programs.path(Programs::DAEMON))?;
     tree.copy("usr/lib/systemd/system/siglatch.service", "config/systemd/siglatch.service")?;
+    tree.copy("usr/lib/systemd/system/siglatch.socket", "config/systemd/siglatch.socket")?;
     tree.copy("usr/lib/sysusers.d/siglatch.conf", "config/systemd/sysusers.d/siglatch.conf")?;
     tree.copy("usr/lib/tmpfiles.d/siglatch.conf", "config/systemd/tmpfiles.d/siglatch.conf")?;
     tree.copy("etc/apparmor.d/siglatch-user", "config/apparmor/siglatch-user")?;

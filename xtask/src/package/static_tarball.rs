@@ -112,6 +112,7 @@ pub(super) fn build(
 fn fill(tree: &Tree, target: StaticTarget) -> Result<()> {
     for (at, from) in [
         ("systemd/siglatch.service", "config/systemd/siglatch.service"),
+        ("systemd/siglatch.socket", "config/systemd/siglatch.socket"),
         ("systemd/sysusers.d/siglatch.conf", "config/systemd/sysusers.d/siglatch.conf"),
         ("systemd/tmpfiles.d/siglatch.conf", "config/systemd/tmpfiles.d/siglatch.conf"),
         ("apparmor/siglatch-user", "config/apparmor/siglatch-user"),
