@@ -107,6 +107,37 @@ fn what_dnat_leads_to_a_protected_service_is_closed_and_opened_with_it() -> Resu
 }
 
 #[test]
+fn a_port_of_the_gateway_leads_the_granted_to_a_service_behind_it() -> Result<()> {
+    let mut site = Site::new(LED)?;
+    let doors = [true, false].map(|v4| (client(v4), SocketAddr::new(GATEWAY.of(v4), LEADING)));
+    let mut connections = Vec::new();
+    for (source, port) in doors {
+        ensure!(!site.is_open(source, port) && !site.is_led(source)?, "open before the knock");
+        site.knock(source, LED_FOR_LONG)?;
+        site.opens(source, port)?;
+        ensure!(site.is_led(source)?, "UDP is granted as well");
+        let stranger = STRANGER.of(source.is_ipv4());
+        ensure!(!site.is_open(stranger, port) && !site.is_led(stranger)?, "open to another address");
+        // The host's own address and port are another door, which nobody was granted.
+        ensure!(!site.is_open(source, SocketAddr::new(HOST.of(source.is_ipv4()), DATABASE)));
+        connections.push(talk(&site.street.outside, source, port)?);
+    }
+    site.street.gateway.shell("nft flush ruleset")?;
+    site.daemon.wait_for("the firewall was put back table=Missing grants=4")?;
+    doors.iter().try_for_each(|(source, port)| site.opens(*source, *port))?;
+    let second = site.gateway.start()?;
+    ensure!(second.said().contains("taken over grants=4"), "{}", second.said());
+    std::mem::replace(&mut site.daemon, second).end()?;
+    for (source, port) in doors {
+        site.opens(source, port)?;
+        site.knock(source, LED_REVOKED)?;
+        closes_within(Duration::from_secs(1), &site.street.outside, source, port)?;
+        ensure!(!site.is_led(source)?, "for UDP, too");
+    }
+    connections.iter_mut().try_for_each(|connection| say(connection, b"still here").context("cut off"))
+}
+
+#[test]
 fn the_operators_own_rules_let_in_what_stands_in_the_operators_sets() -> Result<()> {
     let firewall = "mode = \"sets\"\ntable = \"filter\"\nset_v4 = \"here\"\nset_forward_v4 = \"there\"";
     let street = OPERATORS_TABLE.replace("DOOR", &format!("ip daddr {} tcp dport {DATABASE}", HOST.v4));
@@ -193,9 +224,18 @@ impl Site {
 
     /// Whether a datagram for the protected UDP service gets there.
     fn hears(&self, source: IpAddr) -> Result<bool> {
+        self.arrives(source, SocketAddr::new(HOST.of(source.is_ipv4()), NAMES))
+    }
+
+    /// Whether one for the gateway's port is led there.
+    fn is_led(&self, source: IpAddr) -> Result<bool> {
+        self.arrives(source, SocketAddr::new(GATEWAY.of(source.is_ipv4()), LEADING_NAMES))
+    }
+
+    fn arrives(&self, source: IpAddr, to: SocketAddr) -> Result<bool> {
         let sender = self.street.outside.udp(SocketAddr::new(source, 0))?;
-        for port in [NAMES, UNPROTECTED] {
-            sender.send_to(b"who is there", SocketAddr::new(HOST.of(source.is_ipv4()), port))?;
+        for to in [to, SocketAddr::new(HOST.of(source.is_ipv4()), UNPROTECTED)] {
+            sender.send_to(b"who is there", to)?;
         }
         // The second one went the same way: when it is there, the first is, or never will be.
         let [protected, unprotected] = &self.udp;
@@ -216,6 +256,7 @@ fn plan(firewall: &str) -> Plan {
     let (actions, firewall) = match firewall {
         "" => ("", closed.to_owned()),
         RULED => (ACTIONS, format!("{closed}\n{RULED}")),
+        LED => (LED_ACTIONS, format!("{closed}\n{LED}")),
         sets => (ACTION_OVER_V4, sets.to_owned()),
     };
     Plan { rules: RULES.replace(closed, &firewall) + actions, ..Plan::default() }
@@ -256,6 +297,30 @@ users = "all"
 grant = ["tcp/5432", "udp/5353"]
 to = ["10.0.0.5", "2001:db8:1::5"]
 ttl = "2s"
+"#;
+
+/// Ports of the gateway that lead to the protected services.
+const LEADING: u16 = 2222;
+const LEADING_NAMES: u16 = 5300;
+const LED_FOR_LONG: u8 = 23;
+const LED_REVOKED: u8 = 24;
+
+const LED: &str = r#"protect_forward = ["tcp/5432@10.0.0.5", "tcp/5432@2001:db8:1::5", "udp/5353@10.0.0.5", "udp/5353@2001:db8:1::5"]
+dnat = [
+  "tcp/2222 -> 10.0.0.5:5432", "tcp/2222 -> [2001:db8:1::5]:5432",
+  "udp/5300 -> 10.0.0.5:5353", "udp/5300 -> [2001:db8:1::5]:5353",
+]"#;
+
+const LED_ACTIONS: &str = r#"
+[action.led]
+id = 23
+users = "all"
+grant = ["tcp/2222", "udp/5300"]
+
+[action.led-no-more]
+id = 24
+users = "all"
+revoke = ["led"]
 "#;
 
 const ACTION_OVER_V4: &str = r#"

@@ -247,6 +247,8 @@ codes! {
     NoSet, "no-set", Error;
     /// A protected service that is a knock port.
     ProtectedKnockPort, "protected-knock-port", Error;
+    /// A port that leads to another host, and is protected as this host's own, or leads to two hosts.
+    PortClash, "port-clash", Error;
     /// The name of an action whose kind does not fit.
     WrongKind, "wrong-kind", Error;
     /// A program that would run when itself fails.

@@ -4,7 +4,7 @@ use super::finding::{Code, Findings};
 use super::section::{Located, Section};
 use super::settings::{Firewall, OperatorSets, OwnTable};
 use super::{schema, value};
-use crate::policy::{Door, Service};
+use crate::policy::{Door, PortForward, Service};
 
 /// Where grants go, and the places of what is closed unless granted; nothing of the first if a finding says why.
 pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
@@ -19,8 +19,8 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> (Option<Firew
 
 /// What is closed unless granted.
 pub(super) enum Protected {
-    /// These services of this host, and of hosts behind it.
-    Services { here: Vec<Located<Service>>, behind: Vec<Located<Door>> },
+    /// These services of this host, and of hosts behind it; and ports of this host that lead to hosts behind it.
+    Services { here: Vec<Located<Service>>, behind: Vec<Located<Door>>, forwarded: Vec<Located<PortForward>> },
     /// The operator's rules say; there are sets for these.
     Sets(Places),
     /// A finding says why that cannot be told.
@@ -43,20 +43,48 @@ fn own_table(section: &Section<'_>, findings: &mut Findings) -> (Option<Firewall
     let lacks = |key: &str| section.place(key).is_none();
     let here = section.parsed_list("protect", value::service, findings).or(lacks("protect").then(Vec::new));
     let behind = section.parsed_list("protect_forward", value::door, findings);
-    let (Some(here), Some(behind)) = (here, behind.or(lacks("protect_forward").then(Vec::new))) else {
+    let forwarded = section.parsed_list("dnat", value::port_forward, findings).or(lacks("dnat").then(Vec::new));
+    let behind = behind.or(lacks("protect_forward").then(Vec::new));
+    let (Some(here), Some(behind), Some(forwarded)) = (here, behind, forwarded) else {
         return (None, Protected::Unknown);
     };
+    clashes(&here, &forwarded, findings);
     let table = OwnTable {
         name: name.to_owned(),
         priority: priority.map_or(OwnTable::DEFAULT_PRIORITY, |number| number.value),
         protect: here.iter().map(|service| service.value).collect(),
         protect_forward: behind.iter().map(|door| door.value).collect(),
+        dnat: forwarded.iter().map(|forward| forward.value).collect(),
     };
-    (Some(Firewall::Table(table)), Protected::Services { here, behind })
+    (Some(Firewall::Table(table)), Protected::Services { here, behind, forwarded })
+}
+
+/// A port leads to one host of each IP version, or to a service of this host.
+fn clashes(here: &[Located<Service>], forwarded: &[Located<PortForward>], findings: &mut Findings) {
+    for (place, forward) in forwarded.iter().enumerate() {
+        let PortForward { service, host, .. } = forward.value;
+        if let Some(own) = here.iter().find(|own| own.value == service) {
+            let message = format!("{service} leads to {host}: a service of this host there would not be reached");
+            let help = format!("take {service} out of `protect`: it is closed all the same; or use another port here");
+            findings.report_with(Code::PortClash, forward.span, message, help, (own.span, "as this host's own"));
+        }
+        let same = |first: &&Located<PortForward>| {
+            first.value.service == service && first.value.host.is_v4() == host.is_v4() && first.value != forward.value
+        };
+        if let Some(first) = forwarded.iter().take(place).find(same) {
+            let message = format!("{service} leads to two hosts of one IP version");
+            let help = "use another port of this host for one of them";
+            findings.report_with(Code::PortClash, forward.span, message, help, (first.span, "the other"));
+        }
+    }
 }
 
 fn sets(section: &Section<'_>, findings: &mut Findings) -> (Option<Firewall>, Protected) {
-    section.refuse(&["priority", "protect", "protect_forward"], "your own rules decide in mode = \"sets\"", findings);
+    section.refuse(
+        &["priority", "protect", "protect_forward", "dnat"],
+        "your own rules decide in mode = \"sets\"",
+        findings,
+    );
     section.demand("table", "mode = \"sets\" needs the name of your table", findings);
     let family = section.choice("family", &[("inet", "inet"), ("ip", "ip"), ("ip6", "ip6")], findings);
     let family = family.unwrap_or("inet");

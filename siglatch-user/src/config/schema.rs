@@ -204,6 +204,7 @@ pub(super) const FIREWALL: Form = Form {
         optional("priority", "-10"),
         optional("protect", "[\"tcp/22\"]"),
         optional("protect_forward", "[\"tcp/5432@10.0.0.5\"]"),
+        optional("dnat", "[\"tcp/2222 -> 10.0.0.5:22\"]"),
         optional("set_v4", "\"siglatch_v4\""),
         optional("set_v6", "\"siglatch_v6\""),
         optional("set_forward_v4", "\"siglatch_forward_v4\""),

@@ -13,7 +13,7 @@ use siglatch_common::wire::Wire;
 use siglatch_common::wire::v1::UserId;
 
 use crate::keys::{GateKeys, ServerKey};
-use crate::policy::{Door, Policy, Service};
+use crate::policy::{Door, Policy, PortForward, Service};
 
 /// Everything the operator decided.
 #[derive(Clone, Debug)]
@@ -415,6 +415,8 @@ pub struct OwnTable {
     pub protect: Vec<Service>,
     /// Services of hosts behind this one that are closed unless granted.
     pub protect_forward: Vec<Door>,
+    /// Ports of this host that lead whoever is granted them to a host behind it; closed for others.
+    pub dnat: Vec<PortForward>,
 }
 
 impl OwnTable {
@@ -433,6 +435,7 @@ impl Default for OwnTable {
             priority: Self::DEFAULT_PRIORITY,
             protect: Vec::new(),
             protect_forward: Vec::new(),
+            dnat: Vec::new(),
         }
     }
 }

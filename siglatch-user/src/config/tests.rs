@@ -70,7 +70,13 @@ fn a_sound_text_has_no_finding_and_the_defaults_of_the_manual() {
     let protect = services(&["tcp/22", "udp/500"]);
     assert_eq!(
         settings.firewall,
-        Firewall::Table(OwnTable { name: "siglatch".to_owned(), priority: -10, protect, protect_forward: Vec::new() })
+        Firewall::Table(OwnTable {
+            name: "siglatch".to_owned(),
+            priority: -10,
+            protect,
+            protect_forward: Vec::new(),
+            dnat: Vec::new()
+        })
     );
     assert_eq!(settings.policy.max_skew(), Duration::from_secs(60));
     assert_eq!(settings.user_keys.len(), 2);

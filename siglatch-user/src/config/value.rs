@@ -8,7 +8,7 @@ use siglatch_common::units::Wall;
 use toml::value::{Date, Datetime, Offset};
 
 use super::finding::Code;
-use crate::policy::{Door, DoorFlaw, Service, ServiceFlaw};
+use crate::policy::{Door, DoorFlaw, PortForward, PortForwardFlaw, Service, ServiceFlaw};
 
 /// Why a text is not what should stand in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -191,6 +191,15 @@ pub(super) fn door(text: &str) -> Result<Door, Flaw> {
         code: Code::BadService,
         message: format!("\"{}\" is no service of a host: {flaw}", shown(text)),
         help: "write, for example: \"tcp/5432@10.0.0.5\" or \"udp/53@2001:db8::5\"".to_owned(),
+    })
+}
+
+/// Where a port of this host leads.
+pub(super) fn port_forward(text: &str) -> Result<PortForward, Flaw> {
+    text.parse().map_err(|flaw: PortForwardFlaw| Flaw {
+        code: Code::BadService,
+        message: format!("\"{}\" leads nowhere: {flaw}", shown(text)),
+        help: "write, for example: \"tcp/2222 -> 10.0.0.5:22\" or \"udp/53 -> [2001:db8::5]:53\"".to_owned(),
     })
 }
 

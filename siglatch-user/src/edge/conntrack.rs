@@ -23,7 +23,8 @@ use table::{Query, Table};
 
 /// Ends every connection that one of these grants could have let in, and says how many there were. Others stay.
 ///
-/// A flow counts by where it comes from and where it got to: the host and port behind all translation of addresses.
+/// A flow counts by where it comes from and where it got to, the host and port behind all translation of addresses; or by
+/// the port of this host that led it there.
 /// Flows that are not tracked (`notrack`) are not known, and not cut.
 ///
 /// # Errors
@@ -42,8 +43,8 @@ pub fn cut(keys: &[GrantKey]) -> io::Result<usize> {
     let mut hosts = HashMap::new();
     for query in queries(&wanted) {
         for flow in table.flows(&query)? {
-            let is_own = || *hosts.entry(flow.server).or_insert_with(|| is_own(flow.server));
-            if flow.key(is_own).is_some_and(|key| wanted.contains(&key)) && table.forget(&flow)? {
+            let is_own = |host| *hosts.entry(host).or_insert_with(|| is_own(host));
+            if flow.keys(is_own).any(|key| wanted.contains(&key)) && table.forget(&flow)? {
                 cut.insert(flow.ends());
             }
         }

@@ -4,6 +4,7 @@ mod door;
 mod hours;
 mod off;
 mod period;
+mod port_forward;
 mod program;
 mod service;
 
@@ -17,6 +18,7 @@ use siglatch_common::wire::v1::{ActionId, UserId};
 pub use door::{Door, DoorFlaw};
 pub use hours::{Hours, Span, Weekdays};
 pub use period::Period;
+pub use port_forward::{PortForward, PortForwardFlaw};
 pub use program::{Bounds, Program, ProgramId};
 pub use service::{Protocol, Service, ServiceFlaw};
 

@@ -9,6 +9,7 @@
 
 mod adopt;
 mod cut;
+mod dnat;
 mod forward;
 mod namespace;
 mod neighbour;

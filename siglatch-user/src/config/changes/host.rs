@@ -156,10 +156,11 @@ fn debug([old, new]: [&DebugRule; 2], to: &mut Comparison) {
 fn firewall([old, new]: [&Firewall; 2], to: &mut Comparison) {
     match (old, new) {
         (Firewall::Table(old), Firewall::Table(new)) => {
-            let OwnTable { name: _, priority, protect, protect_forward } = old;
+            let OwnTable { name: _, priority, protect, protect_forward, dnat } = old;
             to.key("[firewall]", "priority", [priority, &new.priority], i32::to_string);
             to.list("protected service", [protect, &new.protect]);
             to.list("protected service", [protect_forward, &new.protect_forward]);
+            to.list("dnat", [dnat, &new.dnat]);
         }
         (Firewall::Sets(old), Firewall::Sets(new)) if (&old.family, &old.table) == (&new.family, &new.table) => {
             let OperatorSets { family: _, table: _, v4, v6, forward_v4, forward_v6 } = old;

@@ -57,6 +57,13 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
         "[[port]]\nport = 62201\n[firewall]\nprotect = [\"tcp/22\", \"udp/500\"]\n",
     ),
     of(
+        Code::PortClash,
+        "A port that leads to a host behind this one is protected as this host's own as well, or leads to two hosts of one IP \
+         version. It can be one thing only, and is closed to whoever is not granted it in any case.",
+        "[firewall]\nprotect = [\"tcp/22\", \"udp/500\"]\ndnat = [\"tcp/22 -> 10.0.0.5:22\"]\n",
+        "[firewall]\nprotect = [\"udp/500\"]\ndnat = [\"tcp/22 -> 10.0.0.5:22\"]\n",
+    ),
+    of(
         Code::UnknownAction,
         "There is no action of that name.",
         "[action.leave]\nid = 4\nusers = \"all\"\nrevoke = [\"shs\"]\n",

@@ -24,9 +24,16 @@ pub(in crate::config) fn services(
         Some(Work::Step | Work::Revoke(_) | Work::Exec(_) | Work::Builtin(_)) | None => None,
     });
     match protected {
-        Protected::Services { here, behind } => {
-            knock_ports(ports, here, findings);
-            never_opened(here, behind, actions, findings);
+        Protected::Services { here, behind, forwarded } => {
+            let mut here = here.clone();
+            for forward in forwarded {
+                let (value, span) = (forward.value.service, forward.span);
+                if !here.iter().any(|service| service.value == value) {
+                    here.push(Located { value, span });
+                }
+            }
+            knock_ports(ports, &here, findings);
+            never_opened(&here, behind, actions, findings);
             let here: HashSet<Service> = here.iter().map(|service| service.value).collect();
             let behind: HashSet<Door> = behind.iter().map(|door| door.value).collect();
             for (_, grant) in grants {

@@ -146,6 +146,12 @@ const CASES: &[Case] = &[
         "[\"tcp/444@10.0.0.5\", \"tcp/443@10.0.0.5\", ",
         &["protected service tcp/444@10.0.0.5 added"],
     ),
+    (
+        "[firewall] dnat",
+        "protect_forward = [",
+        "dnat = [\"tcp/2222 -> 10.0.0.5:22\"]\nprotect_forward = [",
+        &["dnat tcp/2222 -> 10.0.0.5:22 added"],
+    ),
     ("[firewall] set_v4", "\"a_v4\"", "\"b_v4\"", &["[firewall] set_v4: a_v4 → b_v4"]),
     ("[firewall] set_v6", "\"a_v6\"", "\"b_v6\"", &["[firewall] set_v6: a_v6 → b_v6"]),
     (

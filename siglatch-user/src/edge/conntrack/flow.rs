@@ -10,6 +10,9 @@ use crate::policy::{Protocol, Service};
 pub(super) struct Flow {
     pub(super) client: Address,
     client_port: u16,
+    /// Whom it was for, before any translation of addresses.
+    pub(super) asked: Address,
+    asked_service: Service,
     /// The host that it got to, and its service there.
     pub(super) server: Address,
     service: Service,
@@ -46,14 +49,26 @@ impl Flow {
         }
         let (original, reply) = (original?, reply?);
         let service = Service { protocol: reply.protocol, port: reply.source_port };
-        let (client, client_port) = (original.source, original.source_port);
-        Some(Self { client, client_port, server: reply.source, service, family, name })
+        let asked_service = Service { protocol: original.protocol, port: original.port };
+        Some(Self {
+            client: original.source,
+            client_port: original.source_port,
+            asked: original.destination,
+            asked_service,
+            server: reply.source,
+            service,
+            family,
+            name,
+        })
     }
 
-    /// The grant that lets it in.
-    pub(super) fn key(&self, is_own: impl FnOnce() -> bool) -> Option<GrantKey> {
-        let destination = if is_own() { None } else { Some(self.server) };
-        Some(GrantKey { source: self.client, destination, service: self.service })
+    /// The grants that let it in: to where it got, or to the port of this host that led it there.
+    pub(super) fn keys(&self, mut is_own: impl FnMut(Address) -> bool) -> impl Iterator<Item = GrantKey> {
+        let mut key = |host, service| {
+            let destination = if is_own(host) { None } else { Some(host) };
+            GrantKey { source: self.client, destination, service }
+        };
+        [key(self.server, self.service), key(self.asked, self.asked_service)].into_iter()
     }
 
     pub(super) const fn ends(&self) -> Ends {
@@ -65,21 +80,32 @@ impl Flow {
 /// One direction of a connection.
 struct Tuple {
     source: Address,
+    destination: Address,
     protocol: Protocol,
     source_port: u16,
+    port: u16,
 }
 
 impl Tuple {
     fn read(value: &[u8]) -> Option<Self> {
-        let (mut source, mut protocol, mut source_port) = (None, None, None);
+        let (mut source, mut destination, mut protocol, mut source_port, mut port) = (None, None, None, None, None);
         for (kind, _, value) in attributes(value) {
             match kind {
-                TUPLE_IP => source = attributes(value).find_map(|(kind, _, value)| address(kind, value)),
+                TUPLE_IP => {
+                    for (kind, _, value) in attributes(value) {
+                        match kind {
+                            V4_SOURCE | V6_SOURCE => source = address(value),
+                            V4_DESTINATION | V6_DESTINATION => destination = address(value),
+                            _ => {}
+                        }
+                    }
+                }
                 TUPLE_PROTOCOL => {
                     for (kind, _, value) in attributes(value) {
                         match kind {
                             PROTOCOL_NUMBER => protocol = Protocol::from_number(*value.first()?),
                             SOURCE_PORT => source_port = Some(u16::from_be_bytes(*value.first_chunk()?)),
+                            PORT => port = Some(u16::from_be_bytes(*value.first_chunk()?)),
                             _ => {}
                         }
                     }
@@ -87,15 +113,15 @@ impl Tuple {
                 _ => {}
             }
         }
-        Some(Self { source: source?, protocol: protocol?, source_port: source_port? })
+        let (source, destination) = (source?, destination?);
+        Some(Self { source, destination, protocol: protocol?, source_port: source_port?, port: port? })
     }
 }
 
-fn address(kind: u16, value: &[u8]) -> Option<Address> {
-    match kind {
-        V4_SOURCE => Some(Address::v4(value.try_into().ok()?)),
-        V6_SOURCE => Some(Address::v6(value.try_into().ok()?)),
-        _ => None,
+fn address(value: &[u8]) -> Option<Address> {
+    match value.len() {
+        4 => Some(Address::v4(value.try_into().ok()?)),
+        _ => Some(Address::v6(value.try_into().ok()?)),
     }
 }
 
@@ -120,10 +146,13 @@ pub(super) const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 /// `enum ctattr_ip`.
 pub(super) const V4_SOURCE: u16 = 1;
+const V4_DESTINATION: u16 = 2;
 pub(super) const V6_SOURCE: u16 = 3;
+const V6_DESTINATION: u16 = 4;
 /// `enum ctattr_l4proto`.
 const PROTOCOL_NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
+const PORT: u16 = 3;
 
 /// NLA_TYPE_MASK, `linux/netlink.h`: without the flags for nested attributes and byte order.
 const KIND: u16 = 0x3fff;
@@ -142,8 +171,11 @@ mod tests {
             destination: Some(Address::v4([10, 0, 0, 5])),
             service: "tcp/22".parse().unwrap(),
         };
-        assert_eq!(flow.key(|| false), Some(behind));
-        assert_eq!(flow.key(|| true), Some(GrantKey { destination: None, ..behind }));
+        // The address that it was begun to is this host's.
+        let here = GrantKey { destination: None, service: "tcp/8080".parse().unwrap(), ..behind };
+        let public = Address::v4([203, 0, 113, 1]);
+        assert_eq!(flow.keys(|host| host == public).collect::<Vec<_>>(), [behind, here]);
+        assert_eq!(flow.keys(|_| true).next(), Some(GrantKey { destination: None, ..behind }));
         assert_eq!(flow.ends().client_port, 40_000);
         // It is named as it was begun, by its number as well.
         let names: Vec<_> = attributes(&flow.name).map(|(kind, _, _)| kind).collect();

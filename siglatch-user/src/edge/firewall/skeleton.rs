@@ -43,6 +43,22 @@
 //!     }
 //! ```
 //!
+//! If ports of this host lead to hosts behind it, there is this for each, and such ports are `protected`: whoever is granted
+//! one is led on, whoever is not gets here and is dropped. If there are protected doors too, what was led there is let
+//! through to them.
+//!
+//! ```text
+//!     chain prerouting {
+//!         type nat hook prerouting priority dstnat; policy accept;
+//!         tcp dport 2222 ip saddr . meta l4proto . tcp dport @grants_v4 fib daddr type local dnat ip to 10.0.0.5:22
+//!     }
+//!     chain protected_forward {
+//!         …
+//!         meta l4proto tcp ct status dnat ip saddr . meta l4proto . ct original proto-dst @grants_v4 accept
+//!         counter drop
+//!     }
+//! ```
+//!
 //! A connection that was cut (`edge/conntrack.rs`) is forgotten, and one that the service goes on with counts as begun
 //! by it: hence the direction. UDP services speak to their clients by themselves, and have to hear the answers.
 //!
@@ -54,17 +70,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use nftables::batch::Batch;
-use nftables::expr::{CT, Elem, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField};
+use nftables::expr::{
+    CT, CTDir, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField,
+};
 use nftables::schema::{
     Chain, Element, FlushObject, Map, NfCmd, NfListObject, Nftables, Rule, Set, SetFlag, SetType, SetTypeValue, Table,
 };
-use nftables::stmt::{Accept, AnonymousCounter, Counter, Drop, JumpTarget, Match, Operator, Statement};
+use nftables::stmt::{Accept, AnonymousCounter, Counter, Drop, JumpTarget, Match, NAT, NATFamily, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use siglatch_common::address::Address;
 
 use crate::config::OwnTable;
 use crate::gate::Grant;
-use crate::policy::{Door, Service};
+use crate::policy::{Door, PortForward, Protocol, Service};
 
 use super::elements::{door_bytes, service_bytes};
 use super::inventory::Base;
@@ -78,6 +96,8 @@ pub(super) struct Skeleton {
     protect: Vec<Service>,
     /// Empty: what is forwarded is none of its business.
     doors: Vec<Door>,
+    /// Empty: no port of this host leads elsewhere.
+    forwarded: Vec<PortForward>,
     /// Empty: nothing is dropped on their behalf.
     knock_ports: Vec<u16>,
 }
@@ -107,6 +127,8 @@ pub(super) enum Ground {
 /// Where packets are met.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hook {
+    /// Before it is known where they go.
+    Prerouting,
     /// On their way to this host.
     Input,
     /// On their way to a host behind it.
@@ -118,8 +140,10 @@ impl Skeleton {
         Self {
             table: own.name.clone(),
             priority: own.priority,
-            protect: sorted(&own.protect),
+            // What leads elsewhere is closed like this host's own services: whoever is granted it does not get here.
+            protect: sorted(&[own.protect.as_slice(), &services_of(&own.dnat)].concat()),
             doors: sorted(&own.protect_forward),
+            forwarded: sorted(&own.dnat),
             knock_ports: sorted(knock_ports),
         }
     }
@@ -271,12 +295,23 @@ impl Skeleton {
         if !self.doors.is_empty() {
             chains.extend([(PROTECTED_FORWARD, None), (FORWARD, Some(Hook::Forward))]);
         }
+        if !self.forwarded.is_empty() {
+            chains.push((PREROUTING, Some(Hook::Prerouting)));
+        }
         chains
     }
 
     /// As the kernel tells it.
     fn base(&self, hook: Hook) -> Base {
-        Base { kind: FILTER.to_owned(), hook: hook.number(), priority: self.priority, policy: ACCEPT }
+        let kind = if hook.chain_type() == NfChainType::NAT { "nat" } else { "filter" };
+        Base { kind: kind.to_owned(), hook: hook.number(), priority: self.priority_at(hook), policy: ACCEPT }
+    }
+
+    const fn priority_at(&self, hook: Hook) -> i32 {
+        match hook {
+            Hook::Input | Hook::Forward => self.priority,
+            Hook::Prerouting => DNAT_PRIORITY,
+        }
     }
 
     fn add_chains<'a>(&'a self, batch: &mut Batch<'a>) {
@@ -285,9 +320,9 @@ impl Skeleton {
                 family: NfFamily::INet,
                 table: self.name(),
                 name: name.into(),
-                _type: hook.map(|_| NfChainType::Filter),
+                _type: hook.map(Hook::chain_type),
                 hook: hook.map(NfHook::from),
-                prio: hook.map(|_| self.priority),
+                prio: hook.map(|hook| self.priority_at(hook)),
                 policy: hook.map(|_| NfChainPolicy::Accept),
                 ..Chain::default()
             }));
@@ -322,9 +357,39 @@ impl Skeleton {
         }
         add(INPUT, vec![equal(concat(service()), set_named(PROTECTED)), jump(PROTECTED)]);
 
+        for PortForward { service, host, port } in &self.forwarded {
+            let (family, set, to_family) = match Version::of(*host) {
+                Version::V4 => (ip, GRANTS_V4, NATFamily::IP),
+                Version::V6 => (ip6, GRANTS_V6, NATFamily::IP6),
+            };
+            let dport = payload(service.protocol.label(), "dport");
+            let to = NAT {
+                addr: Some(address(*host)),
+                family: Some(to_family),
+                port: Some(Expression::Number(u32::from(*port))),
+                flags: None,
+            };
+            let here = Fib { result: FibResult::Type, flags: HashSet::from([FibFlag::Daddr]) };
+            let here = equal(Expression::Named(NamedExpression::Fib(here)), Expression::String("local".into()));
+            let asked = equal(dport, Expression::Number(u32::from(service.port)));
+            add(PREROUTING, vec![asked, granted(family, set), here, Statement::DNAT(Some(to))]);
+        }
+
         if self.doors.is_empty() {
             return;
         }
+        let translated = |protocol: Protocol, version| {
+            let (family, set) = match version {
+                Version::V4 => (ip, GRANTS_V4),
+                Version::V6 => (ip6, GRANTS_V6),
+            };
+            let port = NamedExpression::CT(CT { key: "proto-dst".into(), family: None, dir: Some(CTDir::Original) });
+            let fields = [payload(family, "saddr"), meta(MetaKey::L4proto), Expression::Named(port)];
+            let dnat = Expression::String("dnat".into());
+            let is_dnat = Statement::Match(Match { left: tracked("status"), right: dnat, op: Operator::IN });
+            // `nft` has to know the protocol to know what a port is.
+            vec![of_protocol(protocol), is_dnat, equal(concat(fields), set_named(set)), accept()]
+        };
         let granted = |family, set| {
             let [protocol, port] = service();
             let (source, destination) = (payload(family, "saddr"), payload(family, "daddr"));
@@ -335,12 +400,17 @@ impl Skeleton {
             equal(concat([payload(family, "daddr"), protocol, port]), set_named(set))
         };
         add(PROTECTED_FORWARD, vec![established(), begun_outside(), accept()]);
-        add(
-            PROTECTED_FORWARD,
-            vec![equal(meta(MetaKey::L4proto), Expression::String("udp".into())), established(), accept()],
-        );
+        add(PROTECTED_FORWARD, vec![of_protocol(Protocol::Udp), established(), accept()]);
         add(PROTECTED_FORWARD, vec![granted(ip, FORWARD_V4), accept()]);
         add(PROTECTED_FORWARD, vec![granted(ip6, FORWARD_V6), accept()]);
+        let led = |forward: &PortForward| (forward.service.protocol, Version::of(forward.host));
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for version in [Version::V4, Version::V6] {
+                if self.forwarded.iter().map(led).any(|led| led == (protocol, version)) {
+                    add(PROTECTED_FORWARD, translated(protocol, version));
+                }
+            }
+        }
         add(PROTECTED_FORWARD, vec![counted(), drop_it()]);
         add(FORWARD, vec![door(ip, DOORS_V4), jump(PROTECTED_FORWARD)]);
         add(FORWARD, vec![door(ip6, DOORS_V6), jump(PROTECTED_FORWARD)]);
@@ -363,8 +433,16 @@ impl Hook {
     /// `enum nf_inet_hooks`, `linux/netfilter.h`.
     const fn number(self) -> u32 {
         match self {
+            Self::Prerouting => 0,
             Self::Input => 1,
             Self::Forward => 2,
+        }
+    }
+
+    const fn chain_type(self) -> NfChainType {
+        match self {
+            Self::Prerouting => NfChainType::NAT,
+            Self::Input | Self::Forward => NfChainType::Filter,
         }
     }
 }
@@ -372,6 +450,7 @@ impl Hook {
 impl From<Hook> for NfHook {
     fn from(hook: Hook) -> Self {
         match hook {
+            Hook::Prerouting => Self::Prerouting,
             Hook::Input => Self::Input,
             Hook::Forward => Self::Forward,
         }
@@ -444,6 +523,10 @@ fn begun_outside() -> Statement<'static> {
     equal(tracked("direction"), Expression::String("original".into()))
 }
 
+fn of_protocol(protocol: Protocol) -> Statement<'static> {
+    equal(meta(MetaKey::L4proto), Expression::String(protocol.label().into()))
+}
+
 fn tracked(key: &'static str) -> Expression<'static> {
     Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir: None }))
 }
@@ -462,6 +545,10 @@ fn counted() -> Statement<'static> {
 
 fn jump(chain: &'static str) -> Statement<'static> {
     Statement::Jump(JumpTarget { target: chain.into() })
+}
+
+fn services_of(forwarded: &[PortForward]) -> Vec<Service> {
+    forwarded.iter().map(|forward| forward.service).collect()
 }
 
 fn sorted<T: Clone + Ord>(unsorted: &[T]) -> Vec<T> {
@@ -484,7 +571,10 @@ const GRANTS_V6: &str = Kind { version: Version::V6, side: Side::Input }.name();
 const FORWARD_V4: &str = Kind { version: Version::V4, side: Side::Forward }.name();
 const FORWARD_V6: &str = Kind { version: Version::V6, side: Side::Forward }.name();
 
-const FILTER: &str = "filter";
+const PREROUTING: &str = "prerouting";
+
+/// NF_IP_PRI_NAT_DST, `linux/netfilter_ipv4.h`: behind connection tracking, before it is decided where packets go.
+const DNAT_PRIORITY: i32 = -100;
 
 /// NF_ACCEPT, `linux/netfilter.h`.
 const ACCEPT: u32 = 1;

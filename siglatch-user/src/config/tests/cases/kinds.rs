@@ -56,6 +56,28 @@ pub(super) const CASES: &[Case] = &[
         more!("[action.out]\nid = 4\nusers = \"all\"\nkind = \"builtin\""),
         &[(Code::MissingKey, "out"), (Code::NoAdmin, "out")],
     ),
+    // Ports that lead to hosts behind this one.
+    (FORWARD, forward!("protect = [\"udp/500\"]\ndnat = [\"tcp/22 -> 10.0.0.5:22\", \"tcp/22 -> [::5]:1\"]", ""), &[]),
+    (
+        FORWARD,
+        forward!("protect = [\"tcp/22\", \"udp/500\"]\ndnat = [\"tcp/22 -> 10.0.0.5:22\"]", ""),
+        &[(Code::PortClash, "\"tcp/22 -> 10.0.0.5:22\"")],
+    ),
+    (
+        FORWARD,
+        forward!("protect = [\"udp/500\"]\ndnat = [\"tcp/22 -> 10.0.0.5:22\", \"tcp/22 -> 10.0.0.5:2\"]", ""),
+        &[(Code::PortClash, "\"tcp/22 -> 10.0.0.5:2\"")],
+    ),
+    (
+        FORWARD,
+        forward!("protect = [\"tcp/22\", \"udp/500\"]\ndnat = [\"tcp/23 -> 10.0.0.5:22\"]", ""),
+        &[(Code::NeverOpened, "\"tcp/23 -> 10.0.0.5:22\"")],
+    ),
+    (
+        FORWARD,
+        forward!("protect = [\"tcp/22\", \"udp/500\"]\ndnat = [\"tcp/23 -> ::5\"]", ""),
+        &[(Code::BadService, "\"tcp/23 -> ::5\"")],
+    ),
     // Grants for hosts behind this one.
     (
         FORWARD,
