@@ -44,10 +44,13 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    const TEST: [Tool; 7] = [
+    const TEST: [Tool; 10] = [
         Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] },
         Tool { program: "lintian", packages: &["lintian"] },
         Tool { program: "systemd-nspawn", packages: &["systemd-container"] },
+        Tool { program: "firewalld", packages: &["firewalld"] },
+        Tool { program: "dbus-daemon", packages: &["dbus-daemon"] },
+        Tool { program: "iptables-nft", packages: &["iptables"] },
         Tool { program: "fail2ban-regex", packages: &["fail2ban"] },
         Tool { program: "journalctl", packages: &["systemd"] },
         Tool { program: "prometheus", packages: &["prometheus"] },
