@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, sync_channel};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use siglatch_common::lane::PerLane;
 use siglatch_common::siphash::Key;
 use tokio::sync::watch;
@@ -56,6 +57,7 @@ impl Levers {
     /// # Errors
     /// What stands in the way, in words for the operator.
     pub(super) async fn prepare(&self, old: &Settings, new: &Settings) -> Result<Ready> {
+        self.prepare_programs(old, new).await?;
         let rules = self.rules.prepare(&new.ports, xdp::Measures::new(new, self.spread))?;
         if old.firewall != new.firewall || closed_ports(old) != closed_ports(new) {
             let (reply, answer) = sync_channel(1);
@@ -65,6 +67,20 @@ impl Levers {
             rebuilt.map_err(anyhow::Error::msg).context("the firewall stays as it was")?;
         }
         Ok(Ready { rules })
+    }
+
+    /// The process that starts programs reads the file itself: so nobody in the daemon can have it start anything else.
+    async fn prepare_programs(&self, old: &Settings, new: &Settings) -> Result<()> {
+        if old.policy.programs() == new.policy.programs() {
+            return Ok(());
+        }
+        let Some(starter) = self.starter.clone() else {
+            bail!("the daemon was started without programs, and can start none: restart it to have some");
+        };
+        let read = tokio::task::spawn_blocking(move || starter.prepare(PATIENCE)).await?;
+        let theirs = read.map_err(anyhow::Error::msg).context("the programs stay as they were")?;
+        ensure!(Some(theirs) == Starter::digest_of(new.policy.programs()), "the file changes while it is read: try again");
+        Ok(())
     }
 
     /// Puts it in force: knocks from one number on are opened with the new keys and judged by the new rules.
@@ -127,5 +143,8 @@ pub(super) fn closed_ports(settings: &Settings) -> Vec<u16> {
 async fn heard<T: Send + 'static>(answer: Receiver<T>) -> Result<T> {
     tokio::task::spawn_blocking(move || answer.recv()).await?.context(GONE)
 }
+
+/// How long the process that starts programs may take to read the file.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const GONE: &str = "the thread that judges knocks is gone";

@@ -84,6 +84,9 @@ impl Judge {
         let now = clock::now();
         let gate::Adopted { before, withdrawn, dropped } =
             self.gate.adopt(policy, programs_at_once, nonce_capacity, now);
+        if let Some(starter) = &self.starter {
+            starter.adopt(self.gate.policy().programs());
+        }
         let lost_debts = self.tell_lost_debts();
         for (job, program) in &dropped {
             warn!(knock = %job.call.knock, job = job.id.0, program, user = job.call.user_name, "dropped while it waited: its program is gone");
