@@ -184,8 +184,8 @@ static HAND: OnceLock<Hand> = OnceLock::new();
 /// The first argument of a process that is to be a hand.
 const HIDDEN_MODE: &str = "--run-nft";
 
-/// The names of marks, tables and groups, which nft knows numbers by.
-const READ: [&str; 3] = ["/etc/iproute2", "/usr/share/iproute2", "/etc/connlabel.conf"];
+/// The names of marks, tables and groups, which nft knows numbers by, and what it seeds its tables with.
+const READ: [&str; 4] = ["/dev/urandom", "/etc/iproute2", "/usr/share/iproute2", "/etc/connlabel.conf"];
 
 /// What the kernel executes first for a program that is linked with libraries.
 const LOADERS: [&str; 6] = [

@@ -86,7 +86,7 @@ impl Folder {
         use std::os::unix::ffi::OsStrExt as _;
         let is_ours = |(name, kind): &&(OsString, FileType)| match &self.purpose {
             Purpose::Pins => true,
-            Purpose::Whole => *kind == FileType::RegularFile,
+            Purpose::Whole => matches!(kind, FileType::RegularFile | FileType::Socket),
             Purpose::Beside(files) => {
                 *kind != FileType::Directory && files.iter().any(|file| name.as_bytes().starts_with(file.as_bytes()))
             }

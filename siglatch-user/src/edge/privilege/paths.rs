@@ -71,6 +71,12 @@ fn restrict(reach: &Reach) -> Result<LandlockStatus, RulesetError> {
     for port in &reach.listens {
         created = created.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
     }
+    // A rule is about the kernel's record of a file. That of a file in /proc is made anew once nobody has it open.
+    for path in PROC {
+        if let Ok(open) = PathFd::new(path) {
+            std::mem::forget(open);
+        }
+    }
     created.restrict_self().map(|status| status.landlock)
 }
 
@@ -88,8 +94,9 @@ const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 const EXECUTE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | Execute});
 
 /// What no secret is in: this process's own numbers, time zones, libraries that are loaded on demand.
-const ALWAYS_READ: [&str; 10] = [
-    "/proc/self",
+const ALWAYS_READ: [&str; 11] = [
+    PROC[0],
+    PROC[1],
     // How many processors a map of theirs has values for.
     "/sys/devices/system/cpu",
     "/usr/share/zoneinfo",
@@ -101,6 +108,9 @@ const ALWAYS_READ: [&str; 10] = [
     "/etc/nsswitch.conf",
     "/etc/localtime",
 ];
+
+/// What this process is, and which boot this is.
+const PROC: [&str; 2] = ["/proc/self", "/proc/sys/kernel/random/boot_id"];
 
 /// Where names of users and groups are. The files in it are replaced whole, so that only the folder stays.
 const ACCOUNTS: [&str; 2] = ["/etc", "/run/systemd/userdb"];
