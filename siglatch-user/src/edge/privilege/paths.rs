@@ -20,7 +20,7 @@ pub(in crate::edge) struct Reach {
     pub(in crate::edge) execute: Vec<PathBuf>,
     /// TCP ports that it may listen on. It connects to none.
     pub(in crate::edge) listens: Vec<u16>,
-    /// Whether it looks users and groups up.
+    /// Whether it reads all that it may in `/etc`, and so finds users and groups also when some were added.
     pub(in crate::edge) reads_accounts: bool,
 }
 
@@ -61,9 +61,8 @@ fn restrict(reach: &Reach) -> Result<LandlockStatus, RulesetError> {
             READ,
         ))?
         .add_rules(path_beneath_rules(&reach.execute, EXECUTE))?;
-    if reach.reads_accounts {
-        created = created.add_rules(path_beneath_rules(ACCOUNTS, READ))?;
-    }
+    let accounts = if reach.reads_accounts { &ACCOUNTS[..] } else { &ACCOUNT_FILES };
+    created = created.add_rules(path_beneath_rules(accounts, READ))?;
     // Descriptors of a terminal or of the journal are open already; this is what is opened anew.
     if let Ok(null) = PathFd::new("/dev/null") {
         created = created.add_rule(PathBeneath::new(null, make_bitflags!(AccessFs::{ReadFile | WriteFile})))?;
@@ -114,6 +113,9 @@ const PROC: [&str; 2] = ["/proc/self", "/proc/sys/kernel/random/boot_id"];
 
 /// Where names of users and groups are. The files in it are replaced whole, so that only the folder stays.
 const ACCOUNTS: [&str; 2] = ["/etc", "/run/systemd/userdb"];
+
+/// As much of that as is nobody's secret. Once somebody adds a user, the files are others, and closed.
+const ACCOUNT_FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
 
 /// What is known to be right for us. What a newer kernel can withhold besides, it does not.
 const KNOWN: ABI = ABI::V7;
