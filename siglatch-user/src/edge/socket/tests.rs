@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use siglatch_common::address::{Address, Network};
 use siglatch_common::ban::{Ban, Reason};
@@ -180,6 +181,60 @@ fn full_lists_take_nothing_new_and_keep_what_they_have() {
     for size in stand.filter.sizes().unwrap() {
         assert!(size.room > 0 && size.bytes > 0, "{size:?}");
     }
+}
+
+#[tokio::test]
+async fn ports_are_opened_closed_and_rewired_while_others_stay() {
+    let [stays, comes] = [free_port(), free_port()];
+    let knock_port = |port, wire| KnockPort { port, wire };
+    let queues = Arc::new(Queues::default());
+    let filter = Filter::new(&[], measures(Tuning::NONE), queues);
+    let (mut sockets, listening) = Sockets::new(filter.clone());
+    let listening = tokio::spawn(listening.run());
+    let mut set = |ports: &[KnockPort]| {
+        let bound = sockets.bind(ports)?;
+        sockets.adopt(ports, measures(Tuning::NONE), bound);
+        Ok::<_, SocketError>(())
+    };
+    // What comes from here cannot be anybody's, but it is judged.
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let counted = async |port: u16, outcome: Outcome| {
+        let before = filter.counters().unwrap().of(outcome);
+        for _ in 0..200 {
+            // Refused if nobody listens there.
+            let _ = sender.send_to(&[7; 256], ("127.0.0.1", port));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if filter.counters().unwrap().of(outcome) > before {
+                return true;
+            }
+        }
+        false
+    };
+    set(&[knock_port(stays, Wire::Sealed)]).unwrap();
+    assert!(counted(stays, Outcome::ImpossibleSource).await);
+
+    let taken = std::net::UdpSocket::bind(("0.0.0.0", comes)).unwrap();
+    let both = [knock_port(comes, Wire::Sealed), knock_port(stays, Wire::Clear)];
+    let refused = set(&both).unwrap_err().to_string();
+    assert!(refused.contains(&comes.to_string()) && refused.contains("ss -lunp"), "{refused}");
+    assert!(counted(stays, Outcome::ImpossibleSource).await, "all is as it was");
+    drop(taken);
+
+    set(&both).unwrap();
+    assert!(counted(stays, Outcome::WrongLength).await, "another wire");
+    assert!(counted(comes, Outcome::ImpossibleSource).await);
+    set(&both[..1]).unwrap();
+    assert!(counted(comes, Outcome::ImpossibleSource).await);
+    std::net::UdpSocket::bind(("0.0.0.0", stays)).expect("it is closed");
+    listening.abort();
+    let _ = listening.await;
+    tokio::task::yield_now().await;
+    std::net::UdpSocket::bind(("0.0.0.0", comes)).expect("it is closed with the listening");
+}
+
+/// A UDP port that nobody had a moment ago.
+fn free_port() -> u16 {
+    std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 const SUBMITTED: Outcome = Outcome::SubmittedUnknown;
