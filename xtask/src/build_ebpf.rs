@@ -75,6 +75,38 @@ impl Plan {
     /// # Errors
     /// If the build fails (the error carries the compiler's messages), or the ready object is no BPF object.
     pub fn build(&self, target: Target) -> Result<Object> {
+        self.build_at(target, workspace_root())
+    }
+
+    /// Builds the filter here, and again from a copy of the sources in another folder; answers with the size of both.
+    ///
+    /// # Errors
+    /// If they differ in a byte, or a build fails.
+    pub fn verify(&self) -> Result<u64> {
+        let copy = env::temp_dir().join(format!("siglatch-verify-{}", std::process::id())).join("elsewhere");
+        let verified = self.build_twice(&copy);
+        if let Some(folder) = copy.parent() {
+            drop(fs::remove_dir_all(folder));
+        }
+        verified
+    }
+
+    fn build_twice(&self, copy: &Path) -> Result<u64> {
+        copy_sources(workspace_root(), copy)?;
+        let place = |root: &Path| -> Result<Vec<u8>> {
+            let placed = copy.join(format!("{}.o", if root == copy { "there" } else { "here" }));
+            self.build_at(Target::Filter, root)?.place(&placed)?;
+            Ok(fs::read(placed)?)
+        };
+        let (here, there) = (place(workspace_root())?, place(copy)?);
+        if here != there {
+            let at = here.iter().zip(&there).take_while(|(here, there)| here == there).count();
+            bail!("two builds differ: {} and {} bytes, from byte {at} on", here.len(), there.len());
+        }
+        Ok(u64::try_from(here.len())?)
+    }
+
+    fn build_at(&self, target: Target, root: &Path) -> Result<Object> {
         let (file, warnings) = match (&self.compiler, &self.linker) {
             (Compiler::Ready(object), _) if target == Target::Filter => (object.clone(), String::new()),
             (Compiler::Ready(object), _) => {
@@ -85,11 +117,11 @@ impl Plan {
             }
             (Compiler::BuildsCore(rustc), Some(linker)) => {
                 let cargo = rustc.path.with_file_name("cargo");
-                compile(cargo_of_its_own(&cargo).arg("-Zbuild-std=core"), target, rustc, linker)?
+                compile(cargo_of_its_own(&cargo).arg("-Zbuild-std=core"), root, target, rustc, linker)?
             }
             (Compiler::BringsCore(rustc), Some(linker)) => {
                 // Debian's compiler calls itself stable; the XDP program's target is not.
-                compile(cargo_of_its_own(&cargo()).env("RUSTC_BOOTSTRAP", "1"), target, rustc, linker)?
+                compile(cargo_of_its_own(&cargo()).env("RUSTC_BOOTSTRAP", "1"), root, target, rustc, linker)?
             }
             (Compiler::BuildsCore(_) | Compiler::BringsCore(_), None) => bail!("no bpf-linker\n{CURE}"),
         };
@@ -197,11 +229,21 @@ pub fn embed(target: Target, file: &str) -> ExitCode {
 /// The folder of the nested build. Its own, because the outer cargo holds the lock of the usual one.
 #[must_use]
 pub fn build_folder() -> PathBuf {
-    workspace_root().join("target/bpf")
+    folder_under(workspace_root())
+}
+
+fn folder_under(root: &Path) -> PathBuf {
+    root.join("target/bpf")
 }
 
 /// Runs the nested cargo; answers with the linked file and the compiler's warnings.
-fn compile(cargo: &mut Command, target: Target, rustc: &Rustc, linker: &BpfLinker) -> Result<(PathBuf, String)> {
+fn compile(
+    cargo: &mut Command,
+    root: &Path,
+    target: Target,
+    rustc: &Rustc,
+    linker: &BpfLinker,
+) -> Result<(PathBuf, String)> {
     let flags = [
         format!("-Clinker={}", linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
@@ -212,15 +254,16 @@ fn compile(cargo: &mut Command, target: Target, rustc: &Rustc, linker: &BpfLinke
         // An address read in one piece, not byte by byte: the verifiers of x86-64 and arm64 allow it.
         "-Clink-arg=--cpu-features=+allows-misaligned-mem-access".to_owned(),
     ];
+    let flags = [&flags[..], &remapped(root)].concat();
     cargo
-        .current_dir(workspace_root())
+        .current_dir(root)
         .args(["build", "--release", "--package", PACKAGE, "--bin", target.bin(), "--target", TARGET])
         // The compiler for BPF has a version of its own.
         .args(["--ignore-rust-version", "--color", "never", "--target-dir"])
-        .arg(build_folder())
+        .arg(folder_under(root))
         .env("RUSTC", &rustc.path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    if workspace_root().join("Cargo.lock").is_file() {
+    if root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
     let output = cargo.output().with_context(|| format!("cannot run {}", cargo.get_program().display()))?;
@@ -228,9 +271,35 @@ fn compile(cargo: &mut Command, target: Target, rustc: &Rustc, linker: &BpfLinke
     if !output.status.success() {
         bail!("the XDP program does not build ({rustc}; {linker})\n{}{}", said.trim_end(), hint(&said, linker));
     }
-    let file = build_folder().join(TARGET).join("release").join(target.bin());
+    let file = folder_under(root).join(TARGET).join("release").join(target.bin());
     let warnings = if warns_of_ours(&said) { said } else { String::new() };
     Ok((file, warnings))
+}
+
+/// Names for the folders of this machine: BTF names every source file, and two machines build the same bytes.
+fn remapped(root: &Path) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    // A folder for each registry, named after it.
+    let crates = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    let crates = crates.into_iter().flatten().filter_map(|folder| Some((folder.ok()?.path(), "crates")));
+    let names = crates.chain([(root.to_owned(), "siglatch")]);
+    names.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect()
+}
+
+/// Copies what is built from; not what was built, and not the history.
+fn copy_sources(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let is_left_out = name.to_string_lossy().starts_with('.') || name == "target";
+        if entry.is_dir() && !is_left_out {
+            copy_sources(&entry, &to.join(name))?;
+        } else if entry.is_file() {
+            fs::copy(&entry, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the compiler remarked on a crate of this workspace; what cargo has to say about manifests is its own.

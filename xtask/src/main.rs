@@ -47,7 +47,11 @@ enum Task {
     /// In this order: the object that SIGLATCH_BPF_OBJECT names; rustup's nightly with rust-src; a rustc with a
     /// prebuilt core for bpfel-unknown-none.
     #[command(after_help = "Examples:\n  cargo xtask build-ebpf\n  SIGLATCH_BPF_OBJECT=my.o cargo xtask build-ebpf")]
-    BuildEbpf,
+    BuildEbpf {
+        /// Builds twice, the second time from another folder, and compares.
+        #[arg(long)]
+        verify: bool,
+    },
     /// Checks formatting, clippy, rustdoc and the XDP program's warnings; licences if cargo-deny is installed.
     #[command(after_help = "Example:\n  cargo xtask lint")]
     Lint,
@@ -93,7 +97,7 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::run(Scope::Everything)?,
-        Task::BuildEbpf => build_ebpf()?,
+        Task::BuildEbpf { verify } => build_ebpf(*verify)?,
         Task::Lint => return lint::run(),
         Task::Test(options) => return test::run(options),
         Task::Package(options) => package_task::run(options)?,
@@ -103,7 +107,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build_ebpf() -> Result<()> {
+fn build_ebpf(verify: bool) -> Result<()> {
     let plan = Plan::find()?;
     for way in &plan.rejected {
         println!("passed over  {way}");
@@ -118,6 +122,9 @@ fn build_ebpf() -> Result<()> {
     let placed = object.place(&destination)?;
     eprint!("{}", object.warnings);
     println!("object       {}, {} bytes, {}", shown(&destination), placed.bytes, placed.stripped);
+    if verify {
+        println!("verified     built twice, from two folders: {} bytes, all the same", plan.verify()?);
+    }
     Ok(())
 }
 
