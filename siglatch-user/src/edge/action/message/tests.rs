@@ -124,7 +124,7 @@ proptest! {
             knock: KnockId::new(run.0, run.1), source: Address { octets }, user: UserId(user), user_name: names.0,
             action: ActionId(action), action_name: names.1, sealed, payload: Payload::new(&payload).unwrap(),
         };
-        let order = Order { generation, job: Job { id: JobId(id), program: ProgramId(program), why, call } };
+        let order = Order { generation, table: Digest(9), job: Job { id: JobId(id), program: ProgramId(program), why, call } };
         prop_assert_eq!(Order::decode(&order.encode()), Some(order));
     }
 
@@ -194,7 +194,7 @@ fn order(payload: &[u8]) -> Order {
         sealed: true,
         payload: Payload::new(payload).unwrap(),
     };
-    Order { generation: 1, job: Job { id: JobId(1), program: ProgramId(0), why: Why::Knock, call } }
+    Order { generation: 1, table: Digest(9), job: Job { id: JobId(1), program: ProgramId(0), why: Why::Knock, call } }
 }
 
 fn program(path: &str, arguments: &[&str]) -> Program {
