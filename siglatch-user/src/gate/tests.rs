@@ -19,6 +19,7 @@ mod crashes;
 mod extended;
 mod fresh;
 mod granted;
+mod many;
 mod opened;
 mod other_numbers;
 mod owed;

@@ -25,7 +25,10 @@ pub use service::{Protocol, Service, ServiceFlaw};
 /// The operator's rules, as the gate asks for them. However many there are, no question takes longer than a look-up.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    users: BTreeMap<UserId, User>,
+    /// In the order of their numbers.
+    users: Vec<User>,
+    /// The place in `users` of each number, [`NOBODY`] for those that nobody has: a knock's user is found in one step.
+    user_places: Vec<u16>,
     actions: BTreeMap<ActionId, Action>,
     user_names: HashMap<String, UserId>,
     action_names: HashMap<String, ActionId>,
@@ -211,10 +214,13 @@ impl Policy {
     /// Puts the rules together. Numbers and names must be unique: the configuration's check sees to it, the last one wins.
     #[must_use]
     pub fn new(users: Vec<User>, actions: Vec<Action>, sequences: Vec<Sequence>, max_skew: Duration) -> Self {
+        let users: BTreeMap<_, _> = users.into_iter().map(|user| (user.id, user)).collect();
+        let users: Vec<_> = users.into_values().collect();
         Self {
             user_names: users.iter().map(|user| (user.name.clone(), user.id)).collect(),
             action_names: actions.iter().map(|action| (action.name.clone(), action.id)).collect(),
-            users: users.into_iter().map(|user| (user.id, user)).collect(),
+            user_places: places_of(&users),
+            users,
             actions: actions.into_iter().map(|action| (action.id, action)).collect(),
             steps: steps_of(&sequences),
             sequences,
@@ -261,7 +267,8 @@ impl Policy {
     /// The user with that number.
     #[must_use]
     pub fn user(&self, id: UserId) -> Option<&User> {
-        self.users.get(&id)
+        let place = *self.user_places.get(usize::from(id.0))?;
+        self.users.get(usize::from(place)).filter(|user| user.id == id)
     }
 
     /// The user with that name.
@@ -272,7 +279,7 @@ impl Policy {
 
     /// Every user, by number.
     pub fn users(&self) -> impl Iterator<Item = &User> {
-        self.users.values()
+        self.users.iter()
     }
 
     /// The action with that number.
@@ -370,6 +377,17 @@ impl Allowed {
     }
 }
 
+fn places_of(users: &[User]) -> Vec<u16> {
+    let numbers = users.last().map_or(0, |last| usize::from(last.id.0) + 1);
+    let mut places = vec![NOBODY; numbers];
+    for (place, user) in (0..NOBODY).zip(users) {
+        if let Some(of_number) = places.get_mut(usize::from(user.id.0)) {
+            *of_number = place;
+        }
+    }
+    places
+}
+
 /// Of two places of one action, the first counts.
 fn steps_of(sequences: &[Sequence]) -> BTreeMap<ActionId, (usize, usize)> {
     let mut steps = BTreeMap::new();
@@ -380,3 +398,6 @@ fn steps_of(sequences: &[Sequence]) -> BTreeMap<ActionId, (usize, usize)> {
     }
     steps
 }
+
+/// No user's place: the configuration takes 65,535 users at most.
+const NOBODY: u16 = u16::MAX;
