@@ -189,7 +189,9 @@ impl Standing {
         match self.memory {
             Memory::Locked | Memory::LockedAtStart => {}
             Memory::Unlocked => {
-                warn!("memory is not locked, so keys may get into swap: give it CAP_IPC_LOCK at its start")
+                warn!(
+                    "memory is not locked, so keys may get into swap: set LimitMEMLOCK=infinity, or give it CAP_IPC_LOCK at its start"
+                )
             }
         }
     }
