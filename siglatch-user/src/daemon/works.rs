@@ -253,7 +253,10 @@ impl Works {
 
 /// A gate that goes on where an earlier run has ended. What cannot be undone any more is told.
 fn begin_gate(beginning: Beginning<'_>, withdrawn: &[Grant], recorder: &Recorder) -> Gate {
-    Event::revoked(None, withdrawn, By::Configuration).into_iter().for_each(|event| recorder.record(event));
+    // Without grants it would say that there was nothing to end.
+    if !withdrawn.is_empty() {
+        Event::revoked(None, withdrawn, By::Configuration).into_iter().for_each(|event| recorder.record(event));
+    }
     let mut gate = Gate::new(beginning, clock::now());
     gate.end_debts_of(withdrawn, clock::now());
     for debt in gate.take_lost_debts() {
