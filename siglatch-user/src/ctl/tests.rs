@@ -44,4 +44,4 @@ fn whatever_prints_can_print_for_programs() {
 }
 
 /// Those that print a script, or take whole commands.
-const WITHOUT_JSON: [&str; 3] = ["siglatchctl-check", "siglatchctl-completions", "siglatchctl-shell"];
+const WITHOUT_JSON: [&str; 2] = ["siglatchctl-completions", "siglatchctl-shell"];
