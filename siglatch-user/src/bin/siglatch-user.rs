@@ -122,7 +122,7 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     let (executable, programs) = (Path::new(itself::EXECUTABLE), settings.policy.programs());
     let starter = match options.dry_run || programs.is_empty() {
         true => None,
-        false => Some(Starter::begin(executable, programs, &words(options)?)?),
+        false => Some(Starter::begin(executable, programs, &words(&options)?)?),
     };
     if !options.dry_run {
         edge::firewall::begin_hand(executable, settings.daemon_user.as_deref())?;

@@ -79,7 +79,10 @@ impl Levers {
         };
         let read = tokio::task::spawn_blocking(move || starter.prepare(PATIENCE)).await?;
         let theirs = read.map_err(anyhow::Error::msg).context("the programs stay as they were")?;
-        ensure!(Some(theirs) == Starter::digest_of(new.policy.programs()), "the file changes while it is read: try again");
+        ensure!(
+            Some(theirs) == Starter::digest_of(new.policy.programs()),
+            "the file changes while it is read: try again"
+        );
         Ok(())
     }
 

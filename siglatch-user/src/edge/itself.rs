@@ -1,9 +1,6 @@
-//! This process: its name, its memory, and its beginning anew. Never decides when.
+//! This process: its name, and its memory. Never decides anything.
 
 use std::ffi::CString;
-use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 /// The program that runs here, also if its file was replaced meanwhile.
 pub const EXECUTABLE: &str = "/proc/self/exe";
@@ -25,20 +22,4 @@ pub fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0)
     };
-}
-
-/// Begins this program anew, with the same arguments and number: everything of the process that was is gone.
-///
-/// Returns only if that fails, and why.
-#[must_use]
-pub fn begin_anew() -> io::Error {
-    if let Err(error) = super::activation::hand_on() {
-        return error;
-    }
-    let mut arguments = std::env::args_os();
-    let mut command = Command::new(EXECUTABLE);
-    if let Some(name) = arguments.next() {
-        command.arg0(name);
-    }
-    command.args(arguments).exec()
 }

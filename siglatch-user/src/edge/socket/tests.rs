@@ -87,7 +87,7 @@ fn one_source_sends_at_its_pace_and_a_known_one_has_a_bucket_of_its_own() {
     assert_eq!([ELSEWHERE; 3].map(|source| stand.send(source)), [KNOWN, KNOWN, Outcome::OverRate]);
     stand.filter.set_known(address(ELSEWHERE), 200 * SECOND).unwrap();
     assert_eq!(stand.send(ELSEWHERE), Outcome::OverRate, "its bucket stays as it is");
-    stand.now = stand.now.after(std::time::Duration::from_millis(100));
+    stand.now = stand.now.after(Duration::from_millis(100));
     assert_eq!([ELSEWHERE, ELSEWHERE, HOME].map(|source| stand.send(source)), [KNOWN, Outcome::OverRate, SUBMITTED]);
     assert_eq!(stand.filter.known().unwrap()[0].1.until, 200 * SECOND);
 
