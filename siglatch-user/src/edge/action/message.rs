@@ -33,7 +33,7 @@ pub struct Digest(pub(super) u64);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Request {
     /// A run.
-    Order(Order),
+    Order(Box<Order>),
     /// That the configuration is read again; the number comes back with the answer.
     Read(u32),
     /// That from here on orders name programs of the table that was read.
@@ -114,7 +114,7 @@ impl Request {
         let request = match reader.u8()? {
             READ => Self::Read(reader.u32()?),
             ADOPT => Self::Adopt(Digest(reader.u64()?)),
-            _ => return Order::decode(bytes).map(Self::Order),
+            _ => return Order::decode(bytes).map(|order| Self::Order(Box::new(order))),
         };
         reader.end(request)
     }
