@@ -92,14 +92,6 @@ pub(super) fn sockets_of(port: u16) -> io::Result<Vec<UdpSocket>> {
     of_port.map(|(_, socket)| socket.try_clone()).collect()
 }
 
-/// Leaves them open for the program that is about to take this one's place under the same number.
-pub(super) fn hand_on() -> io::Result<()> {
-    for (_, socket) in passed() {
-        fcntl_setfd(socket, fcntl_getfd(socket)? - FdFlags::CLOEXEC)?;
-    }
-    Ok(())
-}
-
 fn passed() -> &'static [(SocketAddr, UdpSocket)] {
     PASSED.get().map_or(&[], Vec::as_slice)
 }
