@@ -12,7 +12,7 @@ use super::quiet::Quiet;
 use crate::progress::{detail, watch};
 
 /// Packages that bring a service of their own name, which is not wanted.
-const SERVICES: [&str; 1] = ["prometheus"];
+const SERVICES: [&str; 2] = ["firewalld", "prometheus"];
 
 /// A compiler with a prebuilt `core` for BPF.
 pub(super) const BPF_COMPILER: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
