@@ -303,4 +303,5 @@ pub(crate) fn colons(mac: [u8; 6]) -> String {
 
 const PREFIX: &str = "siglatch-test-";
 const FOLDER: &str = "/run/netns";
+/// Where daemons of tests keep their pins, each in a folder of its own.
 pub const PIN_FOLDER: &str = "/sys/fs/bpf";

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use siglatch_tests::gateway::{Gateway, OPEN, Plan, knock};
 use siglatch_tests::netns::{GATE, Namespace, Street, join, run};
 use siglatch_tests::process::{PATIENCE, Process, let_pass, outcome, wait_until};

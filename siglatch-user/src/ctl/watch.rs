@@ -41,7 +41,7 @@ impl Watch {
         let mut observer = Observer::connect(&self.path()?)?;
         let mut rows = Rows::new();
         loop {
-            let line = match observer.next()? {
+            let line = match observer.hear()? {
                 Heard::Line(line) => line,
                 Heard::End => return Err(anyhow!("the daemon has ended, or has hung up").into()),
             };

@@ -19,7 +19,6 @@ mod crashes;
 mod extended;
 mod fresh;
 mod granted;
-mod many;
 mod opened;
 mod other_numbers;
 mod owed;

@@ -63,7 +63,6 @@ const HELD: &[Held] = &[
             }
         },
     },
-    xdp!("[ingress] interfaces", interfaces),
     xdp!("[ingress] attach", attach),
     xdp!("[ingress] pin_dir", pin_dir),
     held!("[keys] threads", key_threads),

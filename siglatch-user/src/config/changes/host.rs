@@ -74,7 +74,8 @@ fn gateway([old, new]: [&Gateway; 2], to: &mut Comparison) {
 
 fn ingress([old, new]: [&Ingress; 2], to: &mut Comparison) {
     if let (Ingress::Xdp(old), Ingress::Xdp(new)) = (old, new) {
-        let Xdp { interfaces: _, attach: _, pin_dir: _, diagnostics } = old;
+        let Xdp { interfaces, attach: _, pin_dir: _, diagnostics } = old;
+        to.list("interface", [interfaces, &new.interfaces]);
         to.key("[ingress]", "diagnostics", [diagnostics, &new.diagnostics], |which| which.label().to_owned());
     }
 }

@@ -102,10 +102,9 @@ impl<'a> Names<'a> {
             (Some(old), Some(new)) => self.action(old, new, &mut keys),
             (old, new) => keys.push(("id", old.is_none() && new.is_none())),
         }
-        match (old.program, new.program) {
-            (Some(old), Some(new)) => self.program(old, new, &mut keys),
-            // That there is none, or one, is a matter of the kind.
-            (None, _) | (_, None) => {}
+        // That there is none, or one, is a matter of the kind.
+        if let (Some(old), Some(new)) = (old.program, new.program) {
+            self.program(old, new, &mut keys);
         }
         changed(keys)
     }

@@ -17,7 +17,7 @@ const CASES: &[Case] = &[
         &["action intranet changed: hours"],
     ),
     ("[ingress] mode", "mode = \"xdp\"", "mode = \"socket\"", &[HELD]),
-    ("[ingress] interfaces", "[\"eth0\"]", "[\"eth0\", \"eth1\"]", &[HELD]),
+    ("[ingress] interfaces", "[\"eth0\"]", "[\"eth0\", \"eth1\"]", &["interface eth1 added"]),
     ("[ingress] attach", "attach = \"auto\"", "attach = \"native\"", &[HELD]),
     ("[ingress] pin_dir", "fs/bpf/siglatch\"", "fs/bpf/b\"", &[HELD]),
     (

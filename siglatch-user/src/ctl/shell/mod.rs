@@ -46,10 +46,10 @@ enum Done {
 
 impl Shell {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        if io::stdin().is_terminal() { self.at_a_terminal() } else { self.from_a_stream() }
+        if io::stdin().is_terminal() { self.at_a_terminal() } else { self.over_a_stream() }
     }
 
-    fn from_a_stream(&self) -> Result<ExitCode, Failure> {
+    fn over_a_stream(&self) -> Result<ExitCode, Failure> {
         let mut code = ExitCode::SUCCESS;
         for line in io::stdin().lock().lines() {
             match self.execute(&line?) {

@@ -146,7 +146,7 @@ impl Observer {
     ///
     /// # Errors
     /// [`AskError::Reply`] if the daemon does not want us.
-    pub fn next(&mut self) -> Result<Heard, AskError> {
+    pub fn hear(&mut self) -> Result<Heard, AskError> {
         let mut line = Vec::new();
         let read = self.stream.by_ref().take(REPLY_MAX as u64 + 1).read_until(b'\n', &mut line);
         let path = self.path.clone();

@@ -40,7 +40,7 @@ enum House {
     /// Ours: what is missing is put back.
     Own {
         nft: Nft,
-        skeleton: Skeleton,
+        skeleton: Box<Skeleton>,
         /// The table as it was when we had written it.
         written: Inventory,
     },
@@ -53,7 +53,7 @@ impl Kernel {
     pub(super) fn of(settings: &Settings, knock_ports: &[u16]) -> Result<Option<Self>, FirewallError> {
         let (target, house) = match settings {
             Settings::Table(own) => {
-                let skeleton = Skeleton::new(own, knock_ports);
+                let skeleton = Box::new(Skeleton::new(own, knock_ports));
                 (Target::own(own), House::Own { nft: Nft::find()?, skeleton, written: Inventory::default() })
             }
             Settings::Sets(sets) => (Target::operator(sets)?, House::Operator),

@@ -39,7 +39,7 @@ impl Kernel {
 
     /// Writes our table anew, unless it stays as it was.
     fn rebuild(&mut self, own: &OwnTable, knock_ports: &[u16], live: &[Grant]) -> Result<bool, FirewallError> {
-        let (target, wanted) = (Target::own(own), Skeleton::new(own, knock_ports));
+        let (target, wanted) = (Target::own(own), Box::new(Skeleton::new(own, knock_ports)));
         if !target.is_in_table_of(&self.target) {
             return Err(FirewallError::NotLive);
         }
