@@ -32,6 +32,8 @@ impl Line {
 
     /// Tells the line whenever an interface is not as it was, for ever.
     pub(super) async fn follow(mut self, notifier: Arc<Notifier>) -> Result<()> {
+        // How they stand now is told with the first line.
+        self.interfaces.mark_unchanged();
         while self.interfaces.changed().await.is_ok() {
             notifier.status(&self.text());
         }
