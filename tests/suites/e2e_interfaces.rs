@@ -1,5 +1,5 @@
 //! The filter's interfaces over years: late, recreated, renamed, down, several, taken by others; and its pins, removed.
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "what others do to the filter is done")]
+#![expect(clippy::disallowed_types, reason = "what others do to the filter is done")]
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
