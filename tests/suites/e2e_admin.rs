@@ -278,10 +278,10 @@ fn whoever_is_not_in_the_group_and_whom_nobody_names_may_not_ask() -> Result<()>
         outcome(&mut command)
     };
     let (code, said) = ask(&["--clear-groups"])?;
-    ensure!(code == 1 && said.contains("Run this as root, or as a member of the socket's group"), "{said}");
+    ensure!(code == 77 && said.contains("Run this as root, or as a member of the socket's group"), "{said}");
     // In the group, it is the configuration that says who may.
     let (code, said) = ask(&["--groups=0"])?;
-    ensure!(code == 1 && said.contains("you may not ask this daemon anything"), "{said}");
+    ensure!(code == 77 && said.contains("you may not ask this daemon anything"), "{said}");
     Ok(())
 }
 

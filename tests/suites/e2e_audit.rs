@@ -28,7 +28,7 @@ fn whatever_somebody_did_is_in_it_and_junk_is_not() -> Result<()> {
     let all = gateway.audited("")?;
     let told: Vec<_> = all.iter().map(|record| record["event"].as_str().unwrap_or_default()).collect();
     ensure!(
-        told == ["start", "knock", "grant", "knock", "knock", "ban", "admin", "unban", "admin", "junk", "stop"],
+        told == ["start", "xdp", "knock", "grant", "knock", "knock", "ban", "admin", "unban", "admin", "junk", "stop"],
         "{told:?}"
     );
     let knocks = gateway.audited("knock")?;

@@ -6,7 +6,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use crate::admin::protocol::{Code, ReplyFlaw};
 use crate::edge::activation::ActivationError;
+use crate::edge::admin::AskError;
 use crate::edge::firewall::FirewallError;
 use crate::edge::xdp::XdpError;
 
@@ -36,6 +38,7 @@ pub(super) fn code_of(error: &(dyn Error + 'static)) -> u8 {
 
 fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<u8> {
     let is_forbidden = cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+        || matches!(cause.downcast_ref(), Some(AskError::Reply(ReplyFlaw::Refused(problem))) if problem.code == Code::Forbidden)
         || matches!(cause.downcast_ref(), Some(XdpError::Capability { .. }))
         || matches!(cause.downcast_ref(), Some(FirewallError::NotPermitted { .. }));
     match cause.downcast_ref() {
@@ -52,7 +55,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
-    use crate::edge::admin::AskError;
+    use crate::admin::protocol::{Problem, Role};
 
     #[test]
     fn what_is_forbidden_is_told_apart_however_deep_it_lies() {
@@ -61,6 +64,8 @@ mod tests {
         let deep = Err::<(), _>(denied()).context("the keys").context("cannot start").unwrap_err();
         assert_eq!(code_of(deep.as_ref()), EX_NOPERM);
         assert_eq!(code_of(&AskError::Forbidden { path: "/run/s".into(), group: None, source: denied() }), EX_NOPERM);
+        let no = AskError::Reply(ReplyFlaw::Refused(Problem::forbidden(Role::Observe)));
+        assert_eq!(code_of(&no), EX_NOPERM);
         assert_eq!(code_of(&XdpError::Capability { missing: "CAP_BPF".to_owned() }), EX_NOPERM);
         assert_eq!(code_of(&io::Error::from(io::ErrorKind::NotFound)), 1);
     }
