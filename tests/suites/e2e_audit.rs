@@ -41,13 +41,13 @@ fn whatever_somebody_did_is_in_it_and_junk_is_not() -> Result<()> {
         ensure!(record["user"] == user && record["action"] == action && record["source"] == source, "{record}");
         ensure!(record["decision"] == decision && record["reason"].as_str() == reason, "{record}");
     }
-    ensure!(all[2]["knock"] == knocks[0]["knock"] && all[2]["services"][0] == "tcp/22", "{}", all[2]);
-    let asked = &all[6];
+    ensure!(all[3]["knock"] == knocks[0]["knock"] && all[3]["services"][0] == "tcp/22", "{}", all[3]);
+    let asked = &all[7];
     ensure!(
         asked["peer_uid"] == 0 && asked["result"] == "done" && asked["request"].to_string().contains("why not"),
         "{asked}"
     );
-    ensure!(gateway.ctl(&["audit", "verify"])?.contains("11 records"), "{}", gateway.ctl(&["audit", "verify"])?);
+    ensure!(gateway.ctl(&["audit", "verify"])?.contains("12 records"), "{}", gateway.ctl(&["audit", "verify"])?);
     Ok(())
 }
 

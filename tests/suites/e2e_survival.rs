@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use siglatch_client::knocker::Knock;
 use siglatch_tests::gateway::{BRIEF, OPEN, SSH, clear, knock};
 use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
@@ -154,7 +154,9 @@ fn without_descriptors_knocks_are_judged_and_operators_hear_why_they_are_not_ser
     // The first number that is free: none can be had from here on.
     let open = open()?;
     let limit = (0..).find(|number| !open.contains(number)).context("some number is free")?;
-    let before = prlimit(Some(daemon), Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(4096) })?;
+    // What it may raise it to stays, which is ours: only so can it be raised again by everybody.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let before = prlimit(Some(daemon), Resource::Nofile, Rlimit { current: Some(limit), maximum })?;
     for v4 in [true, false] {
         stage.knock(&knock(OPEN), client(v4))?;
         stage.opens(client(v4))?;

@@ -74,9 +74,9 @@ impl Gate {
     }
 
     /// Lets grants hold for at least so long from now, because an operator says so, and what is owed for them be due no
-    /// earlier. Gives all that are meant, as they stand now. An [`Effect::Open`] without a knock tells the firewall.
+    /// earlier. Gives all that are meant, as they stand now, and how many of them hold longer than before. An [`Effect::Open`] without a knock tells the firewall.
     /// To be called when the effects of all knocks before were taken.
-    pub fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Now) -> Vec<Grant> {
+    pub fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Now) -> (Vec<Grant>, usize) {
         self.clock = now.boot;
         let (meant, extended) = self.grants.extend(revocation, ttl, now.boot);
         let kinds: BTreeSet<_> = extended.iter().filter_map(kind_of).collect();
@@ -85,7 +85,7 @@ impl Gate {
         for alike in extended.chunk_by(|a, b| a.label == b.label && a.key.source == b.key.source) {
             self.outbox.push_lasting(Effect::Open(GrantsOpened { knock: None, grants: alike.to_vec() }));
         }
-        meant
+        (meant, extended.len())
     }
 
     /// What the rules have ended: the firewall hears of it, and what is owed for it is due.

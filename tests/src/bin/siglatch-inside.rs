@@ -200,16 +200,17 @@ fn try_one(attempt: &str, mut opened: Opened) -> Result<()> {
             // SAFETY: attaches, if it may, and reads nothing.
             call(|| unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_SEIZE, libc::getppid(), 0, 0) })?;
         }
-        // SAFETY: nothing is read: there is no place to read to.
         "read its parent's memory" => {
+            // SAFETY: nothing is read: there is no place to read to.
             call(|| unsafe { libc::syscall(libc::SYS_process_vm_readv, libc::getppid(), 0, 0, 0, 0, 0) })?;
         }
         // SAFETY: a number.
         "open its parent's memory" => drop(File::open(format!("/proc/{}/mem", unsafe { libc::getppid() }))?),
         // SAFETY: signal 0 does nothing.
         "signal its parent" => drop(call(|| unsafe { libc::syscall(libc::SYS_kill, libc::getppid(), 0) })?),
-        // SAFETY: numbers alone, in these and those that follow.
+        // SAFETY: a number.
         "become root" => drop(call(|| unsafe { libc::syscall(libc::SYS_setuid, 0) })?),
+        // SAFETY: numbers.
         "become root's group" => drop(call(|| unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?),
         "raise a capability" => {
             let (header, all) = ([0x2008_0522_u32, 0], [u32::MAX; 6]);

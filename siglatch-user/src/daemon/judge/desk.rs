@@ -104,7 +104,7 @@ impl Judge {
                 .with_help(format!("at most {} days", LONGEST.as_secs() / 86_400)));
         }
         self.carry_out();
-        let extended = self.gate.extend(&revocation(which), span, now).len();
+        let (_, extended) = self.gate.extend(&revocation(which), span, now);
         self.carry_out();
         let query = GrantsQuery { which: which.clone(), limit: Some(GrantPage::FIRST), after: None };
         let GrantPage { total, grants, .. } = self.grants(&query, now);

@@ -24,7 +24,11 @@ pub enum PrivilegeError {
         threads: usize,
     },
     /// A folder could not be made, or given to its user.
-    #[error("cannot {doing} {}: {source}", .path.display())]
+    #[error(
+        "cannot {doing} {}: {source}. The daemon needs folders that it can write to: mend it, or name another (`dir` under \
+         [state], `socket` under [admin], `file` under [audit], `pin_dir` under [ingress])",
+        .path.display()
+    )]
     Folder {
         /// What was tried.
         doing: &'static str,

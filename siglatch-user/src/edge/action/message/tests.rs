@@ -179,7 +179,7 @@ fn hows() -> impl Strategy<Value = How> {
 fn is_read(bytes: &[u8]) -> bool {
     Opening::decode(bytes).is_some()
         || decode_program(bytes).is_some()
-        || Order::decode(bytes).is_some()
+        || Request::decode(bytes).is_some()
         || Report::decode(bytes).is_some()
 }
 
