@@ -39,7 +39,7 @@ fn every_finding_has_its_place_in_json() {
     assert_eq!(check.status.code(), Some(78), "{check:?}");
     let answer = json(&check);
     let finding = |code: &str| {
-        let found = answer["findings"].as_array().unwrap().iter().filter(|finding| finding["code"] == code).last();
+        let found = answer["findings"].as_array().unwrap().iter().rfind(|finding| finding["code"] == code);
         found.unwrap_or_else(|| panic!("{code}: {answer}")).clone()
     };
     let line_of = |text_of: &str| text.lines().position(|line| line.contains(text_of)).unwrap() + 1;

@@ -1,5 +1,6 @@
 //! The admin protocol's parser against a corpus of lines and what chance makes of them: it never panics, never takes long,
 //! and whatever it takes means one thing only.
+#![expect(clippy::disallowed_methods, reason = "chance is tried for so long, and not longer")]
 
 use std::time::{Duration, Instant};
 
