@@ -1,6 +1,10 @@
 //! The daemon as a service: what it tells the service manager, signs of life that end when a thread hangs, sockets that it
 //! is born with.
-#![expect(clippy::disallowed_methods, reason = "the service manager's socket is what is tested here")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the service manager's socket, and what it begins, is what is tested here"
+)]
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
