@@ -2,13 +2,11 @@
 
 use clap::Args;
 
+use super::listing::{Listing, page};
 use super::load::Failure;
-use super::reach::Reach;
 use super::show::{self, Side, Table};
 use super::which::Which;
-use crate::admin::protocol::Request;
 use crate::admin::{GrantEntry, GrantPage, GrantsQuery};
-use crate::edge::admin::AdminClient;
 
 /// Show who is let in, to what, and for how long.
 #[derive(Args, Debug)]
@@ -19,45 +17,18 @@ use crate::edge::admin::AdminClient;
 pub(super) struct Grants {
     #[command(flatten)]
     which: Which,
-    /// At most so many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// One JSON object, for programs
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    daemon: Reach,
+    listing: Listing,
 }
 
 impl Grants {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { which, limit, json, daemon } = self;
-        let query = GrantsQuery { which: which.into(), limit: None, after: None };
-        let page = list(&mut daemon.connect()?, query, limit.unwrap_or(usize::MAX))?;
-        if json {
-            return show::json(&page);
-        }
-        if page.grants.is_empty() {
-            return show::print("no grants\n");
-        }
-        show::print(&table(&page.grants).text())?;
-        show::tell_more(page.more, page.grants.len(), page.total);
-        Ok(())
+        let query = GrantsQuery { which: self.which.into(), limit: None, after: None };
+        self.listing.show::<GrantPage>(query, "no grants", |grants| table(grants).text())
     }
 }
 
-/// As many as are wanted, page by page.
-fn list(daemon: &mut AdminClient, mut query: GrantsQuery, limit: usize) -> Result<GrantPage, Failure> {
-    let mut all = GrantPage { more: true, ..GrantPage::default() };
-    while all.more && all.grants.len() < limit {
-        query.limit = Some(limit - all.grants.len());
-        let GrantPage { total, more, grants } = daemon.ask(&Request::Grants(query.clone()))?;
-        query.after = grants.last().map(GrantEntry::spot);
-        (all.total, all.more) = (total, more && !grants.is_empty());
-        all.grants.extend(grants);
-    }
-    Ok(all)
-}
+page!(GrantPage, GrantsQuery, GrantEntry, Grants, grants, GrantEntry::spot);
 
 /// Grants, as a table.
 pub(super) fn table(grants: &[GrantEntry]) -> Table<5> {

@@ -21,6 +21,7 @@ mod grants;
 mod init;
 mod keygen;
 mod known;
+mod listing;
 pub mod load;
 mod man;
 mod overlay;

@@ -3,10 +3,9 @@
 use clap::Args;
 use siglatch_common::units::Wall;
 
+use super::listing::{Listing, page};
 use super::load::Failure;
-use super::reach::Reach;
 use super::show::{self, Side, Table};
-use crate::admin::protocol::Request;
 use crate::admin::{UserEntry, UserPage, UsersQuery};
 use crate::edge::clock;
 
@@ -21,41 +20,18 @@ pub(super) struct Users {
     /// Only the one with this name
     #[arg(long, value_name = "USER")]
     name: Option<String>,
-    /// At most so many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// One JSON object, for programs
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    daemon: Reach,
+    listing: Listing,
 }
 
 impl Users {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { name, limit, json, daemon } = self;
-        let mut client = daemon.connect()?;
-        let limit = limit.unwrap_or(usize::MAX);
-        let mut query = UsersQuery { name, limit: None, after: None };
-        let mut all = UserPage { more: true, ..UserPage::default() };
-        while all.more && all.users.len() < limit {
-            query.limit = Some(limit - all.users.len());
-            let UserPage { total, more, users } = client.ask(&Request::Users(query.clone()))?;
-            query.after = users.last().map(|user| user.id);
-            (all.total, all.more) = (total, more && !users.is_empty());
-            all.users.extend(users);
-        }
-        if json {
-            return show::json(&all);
-        }
-        if all.users.is_empty() {
-            return show::print("no such user\n");
-        }
-        show::print(&table(&all.users, clock::now().wall).text())?;
-        show::tell_more(all.more, all.users.len(), all.total);
-        Ok(())
+        let query = UsersQuery { name: self.name, limit: None, after: None };
+        self.listing.show::<UserPage>(query, "no such user", |users| table(users, clock::now().wall).text())
     }
 }
+
+page!(UserPage, UsersQuery, UserEntry, Users, users, |user: &UserEntry| user.id);
 
 fn table(users: &[UserEntry], now: Wall) -> Table<6> {
     let mut table = Table::new([
