@@ -38,6 +38,7 @@ use crate::edge::action::{Endings, Starter};
 use crate::edge::clock;
 use crate::edge::notify::Notifier;
 use crate::edge::privilege::Acting;
+use crate::edge::watched_file::WatchedFile;
 use configuration::{Beginning, Configuration};
 use errands::Errands;
 use ground::{Ground, tell_ready};
@@ -54,10 +55,11 @@ pub struct Orders {
     pub acting: Acting,
     /// Where its configuration comes from.
     pub source: Source,
+    /// The same file as it was before it was read: what has changed since is followed, if it is to be.
+    pub file: WatchedFile,
 }
 
 /// Where the configuration comes from.
-#[derive(Clone)]
 pub struct Source {
     /// The file.
     pub file: PathBuf,
@@ -75,7 +77,7 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let notifier = Arc::new(Notifier::from_environment());
     let at = clock::boot();
-    let Orders { dry_run, starter, acting, source } = orders;
+    let Orders { dry_run, starter, acting, source, file } = orders;
     if dry_run {
         warn!(
             "DRY RUN: knocks are judged and nothing is done for them; no service is closed or opened, nobody is banned"
@@ -87,11 +89,11 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     acting.confine()?;
     let start = Start { at, dry_run, starter, notifier: Arc::clone(&notifier) };
     let (mut works, levers) = Works::begin(&begun.in_force, ground, start).await?;
-    let configuration = Configuration::new(source.clone(), dry_run, begun, levers);
+    let configuration = Configuration::new(source, dry_run, begun, levers);
     tell_ready(configuration.in_force());
     notifier.ready(&works.line.of(configuration.in_force()));
 
-    let errands = Errands::new(signals, configuration, Arc::clone(&notifier), &source);
+    let errands = Errands { signals, configuration, notifier: Arc::clone(&notifier), file };
     match errands.run(&mut works).await {
         Ok(why) => {
             notifier.stopping();

@@ -13,6 +13,7 @@ use siglatch_user::ctl::{
     load::{is_coloured, load},
 };
 use siglatch_user::daemon::{self, Orders, Source};
+use siglatch_user::edge::watched_file::WatchedFile;
 use siglatch_user::edge::{self, action::Starter, activation, firewall::Firewall, itself, privilege};
 use siglatch_user::policy::Program;
 use tracing_subscriber::EnvFilter;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
 fn run(options: Options, given: Given) -> Result<(), Failure> {
     activation::receive()?;
     start_log(&options.log)?;
+    let watched = WatchedFile::new(options.config.clone());
     let loaded = load(&options.config, &given)?;
     if options.detach {
         return detach(&loaded.settings).map_err(Failure::Failed);
@@ -134,7 +136,8 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
         loaded.settings.ingress = ingress(loaded.settings.ingress, &options);
         Ok(loaded)
     };
-    let orders = Orders { dry_run, starter, acting, source: Source { file, read: Arc::new(read) } };
+    let source = Source { file, read: Arc::new(read) };
+    let orders = Orders { dry_run, starter, acting, source, file: watched };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(settings, orders)).map_err(Failure::Failed)
 }

@@ -11,9 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::configuration::Configuration;
+use super::desk;
 use super::signals::{Asked, Signals};
 use super::works::Works;
-use super::{Source, desk};
 use crate::admin::Reloaded;
 use crate::admin::protocol::{Code, Problem, Reply, Request};
 use crate::audit::Event;
@@ -33,15 +33,6 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    pub(super) fn new(
-        signals: Signals,
-        configuration: Configuration,
-        notifier: Arc<Notifier>,
-        source: &Source,
-    ) -> Self {
-        Self { signals, configuration, notifier, file: WatchedFile::new(source.file.clone()) }
-    }
-
     /// Does what is asked, until the daemon is to end: because of what.
     ///
     /// # Errors
