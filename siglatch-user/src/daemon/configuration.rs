@@ -27,9 +27,9 @@ pub(super) struct Configuration {
     dry_run: bool,
     levers: Levers,
     /// What the file said when it was last taken, but for the keys that hold from the next start.
-    said: Settings,
+    said: Arc<Settings>,
     /// The same as it is in force.
-    in_force: Settings,
+    in_force: Arc<Settings>,
     switches: Switches,
     store: SwitchStore,
     /// When the file was taken, and which of its keys hold from the next start.
@@ -41,6 +41,9 @@ struct Taken {
     at: Wall,
     at_next_start: Vec<&'static str>,
 }
+
+/// What has changed in the file; and the settings to go by with what is new in them, if it is sound.
+type Compared = (Reloaded, Option<(Arc<Settings>, Changes)>);
 
 /// What came of other settings.
 struct Came {
@@ -79,13 +82,14 @@ impl Configuration {
     pub(super) fn new(source: Source, dry_run: bool, begun: Beginning, levers: Levers) -> Self {
         let Beginning { said, in_force, switches, store } = begun;
         let taken = Taken { at: clock::now().wall, at_next_start: Vec::new() };
+        let (said, in_force) = (Arc::new(said), Arc::new(in_force));
         let configuration = Self { source, dry_run, levers, said, in_force, switches, store, taken };
         configuration.show();
         configuration
     }
 
     /// The settings in force.
-    pub(super) const fn in_force(&self) -> &Settings {
+    pub(super) fn in_force(&self) -> &Settings {
         &self.in_force
     }
 
@@ -117,7 +121,7 @@ impl Configuration {
         let (mut reloaded, new) = self.read().await?;
         if let Some((said, changes)) = new {
             tell_unfit(&said.policy);
-            let Came { grants, dropped } = self.go_by(said, None).await?;
+            let Came { grants, dropped } = self.go_by(said).await?;
             (reloaded.grants, reloaded.dropped) = (grants, dropped);
             self.taken = Taken { at: clock::now().wall, at_next_start: changes.at_next_start.clone() };
             self.show();
@@ -135,8 +139,8 @@ impl Configuration {
     /// Why it is not done. Nothing has changed then.
     pub(super) async fn switch(&mut self, switches: Switches) -> Result<(), String> {
         self.store.keep(&switches).map_err(|error| with_causes(&error))?;
-        let before = std::mem::replace(&mut self.switches, switches.clone());
-        if let Err(error) = self.go_by(self.said.clone(), Some(&switches)).await {
+        let before = std::mem::replace(&mut self.switches, switches);
+        if let Err(error) = self.go_by(Arc::clone(&self.said)).await {
             // What is kept is what holds.
             if let Err(error) = self.store.keep(&before) {
                 warn!(%error, "what is switched off could not be kept");
@@ -172,42 +176,21 @@ impl Configuration {
     }
 
     /// Reads the file: what has changed in it; and the settings to go by, if it is sound.
-    async fn read(&self) -> Result<(Reloaded, Option<(Settings, Changes)>), String> {
-        let read = Arc::clone(&self.source.read);
-        let read = tokio::task::spawn_blocking(move || read()).await.map_err(|error| error.to_string())?;
+    async fn read(&self) -> Result<Compared, String> {
+        let (read, said) = (Arc::clone(&self.source.read), Arc::clone(&self.said));
         let file = self.source.file.display().to_string();
-        match read {
-            Ok(Loaded { settings, report }) => {
-                let changes = Changes::between(&self.said, &settings);
-                let settings = config::holding_back(settings, &self.said);
-                let reloaded = Reloaded {
-                    file,
-                    sound: true,
-                    changes: changes.live.len(),
-                    changed: changes.live.iter().map(changed).collect(),
-                    at_next_start: changes.at_next_start.iter().map(|key| (*key).to_owned()).collect(),
-                    findings: found(&report),
-                    ..Reloaded::default()
-                };
-                Ok((reloaded.within_bounds(), Some((settings, changes))))
-            }
-            Err(Failure::Unsound(report)) => {
-                let reloaded = Reloaded { file, findings: found(&report), ..Reloaded::default() };
-                Ok((reloaded.within_bounds(), None))
-            }
-            Err(Failure::Failed(error)) => Err(with_causes(error.as_ref())),
-        }
+        aside(move || compare(read(), &said, file)).await?
     }
 
     /// Goes by these settings, with what is switched off laid over them.
-    async fn go_by(&mut self, said: Settings, switches: Option<&Switches>) -> Result<Came, String> {
-        let switches = switches.unwrap_or(&self.switches);
-        let new = as_ordered(switches.laid_over(said.clone()), self.dry_run);
+    async fn go_by(&mut self, said: Arc<Settings>) -> Result<Came, String> {
+        let (settings, switches, dry_run) = (Arc::clone(&said), self.switches.clone(), self.dry_run);
+        let new = aside(move || as_ordered(switches.laid_over(Settings::clone(&settings)), dry_run)).await?;
+        let new = Arc::new(new);
         let words = |error: anyhow::Error| with_causes(error.as_ref());
         let ready = self.levers.prepare(&self.in_force, &new).await.map_err(words)?;
         let Adopted { before, withdrawn, dropped, lost_debts } =
             self.levers.commit(&self.in_force, &new, ready).await.map_err(words)?;
-        // There may be many of them: not here, where knocks come by.
         let before = (before, std::mem::replace(&mut self.in_force, new), std::mem::replace(&mut self.said, said));
         tokio::task::spawn_blocking(move || drop(before));
         Ok(Came { grants: withdrawn, dropped: dropped + lost_debts })
@@ -224,6 +207,36 @@ impl Configuration {
             dry_run: self.dry_run,
         });
     }
+}
+
+/// What has changed since `said`, in a file that was read; and the settings to go by, if it is sound.
+fn compare(read: Result<Loaded, Failure>, said: &Settings, file: String) -> Result<Compared, String> {
+    match read {
+        Ok(Loaded { settings, report }) => {
+            let changes = Changes::between(said, &settings);
+            let settings = Arc::new(config::holding_back(settings, said));
+            let reloaded = Reloaded {
+                file,
+                sound: true,
+                changes: changes.live.len(),
+                changed: changes.live.iter().map(changed).collect(),
+                at_next_start: changes.at_next_start.iter().map(|key| (*key).to_owned()).collect(),
+                findings: found(&report),
+                ..Reloaded::default()
+            };
+            Ok((reloaded.within_bounds(), Some((settings, changes))))
+        }
+        Err(Failure::Unsound(report)) => {
+            let reloaded = Reloaded { file, findings: found(&report), ..Reloaded::default() };
+            Ok((reloaded.within_bounds(), None))
+        }
+        Err(Failure::Failed(error)) => Err(with_causes(error.as_ref())),
+    }
+}
+
+/// Does on another thread what takes a while for many users: knocks come by on this one.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }
 
 fn changed(change: &config::Changed) -> Changed {

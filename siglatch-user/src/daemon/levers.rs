@@ -90,10 +90,14 @@ impl Levers {
     ///
     /// # Errors
     /// If a thread is gone, or the kernel takes no map update: then the daemon must be started anew.
-    pub(super) async fn commit(&mut self, old: &Settings, new: &Settings, ready: Ready) -> Result<Adopted> {
-        let keys = Arc::new(keyring(new)?);
+    pub(super) async fn commit(&mut self, old: &Settings, new: &Arc<Settings>, ready: Ready) -> Result<Adopted> {
+        // For many users these take a while: not here, where knocks come by.
+        let settings = Arc::clone(new);
+        let made = tokio::task::spawn_blocking(move || (keyring(&settings), settings.policy.clone()));
+        let (keys, policy) = made.await?;
+        let keys = Arc::new(keys?);
         let adoption = Box::new(Adoption {
-            policy: Arc::new(new.policy.clone()),
+            policy: Arc::new(policy),
             programs_at_once: new.programs_at_once,
             nonce_capacity: new.nonce_capacity,
             when_unaudited: new.audit.when_failing,

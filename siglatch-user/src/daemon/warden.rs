@@ -2,6 +2,7 @@
 //! ought to be, and follows what operators do to them. Never admits anybody; the judge never waits for it.
 
 mod desk;
+mod due;
 mod news;
 mod samples;
 
@@ -33,6 +34,7 @@ use crate::edge::blacklist_files::BlacklistFiles;
 use crate::edge::clock;
 use crate::edge::lists::{ListError, Lists};
 use crate::keys::GateKeys;
+use due::{Due, MINUTE, POLLING, SWEEPING};
 use news::{News, Totals, tell_files};
 use samples::{Samples, Share};
 
@@ -114,17 +116,6 @@ pub(super) struct Warden {
     unheard: Arc<AtomicU64>,
     /// How many there were when they were told last.
     unheard_before: u64,
-}
-
-/// When what is to be done next.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    sweep: Boot,
-    poll: Boot,
-    floods: Boot,
-    minute: Boot,
-    keep: Option<Boot>,
-    keep_known: Option<Boot>,
 }
 
 impl Event {
@@ -568,36 +559,14 @@ impl Warden {
     }
 }
 
-impl Due {
-    fn new(now: Boot) -> Self {
-        Self {
-            sweep: now.after(SWEEPING),
-            poll: now.after(POLLING),
-            floods: now.after(Bans::FLOOD_SPAN),
-            minute: now.after(MINUTE),
-            keep: None,
-            keep_known: None,
-        }
-    }
-
-    fn next(&self) -> Boot {
-        let Self { sweep, poll, floods, minute, keep, keep_known } = *self;
-        [keep, keep_known].into_iter().flatten().fold(sweep.min(poll).min(floods).min(minute), Boot::min)
-    }
-}
-
 /// Events that wait; more are dropped, and counted.
 const EVENTS: usize = 1024;
 /// How long events gather. An operator waits so long at most.
 const MOMENT: Duration = Duration::from_millis(5);
 /// Events taken before the clock is looked at again.
 const BATCH: usize = 256;
-const SWEEPING: Duration = Duration::from_secs(2);
-/// Changes made by hand are noticed within this, unless there are many bans.
-const POLLING: Duration = Duration::from_secs(1);
 /// Of fifty parts of a processor's time, one at most goes into reading bans.
 const POLLING_LOAD: u32 = 50;
-const MINUTE: Duration = Duration::from_secs(60);
 /// Until then, bans of the daemon's own stand in the pinned lists only.
 const KEEPING: Duration = Duration::from_secs(5);
 const KEEPING_KNOWN: Duration = Duration::from_secs(60);

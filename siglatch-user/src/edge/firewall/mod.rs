@@ -16,6 +16,7 @@ mod inventory;
 mod kernel;
 pub(super) mod netlink;
 mod nft;
+mod phrases;
 mod sets;
 mod skeleton;
 mod target;

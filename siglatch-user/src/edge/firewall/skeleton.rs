@@ -67,18 +67,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::time::Duration;
 
 use nftables::batch::Batch;
-use nftables::expr::{
-    CT, CTDir, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField,
-};
+use nftables::expr::{CT, CTDir, Expression, Fib, FibFlag, FibResult, MetaKey, NamedExpression};
 use nftables::schema::{
     Chain, Element, FlushObject, Map, NfCmd, NfListObject, Nftables, Rule, Set, SetFlag, SetType, SetTypeValue, Table,
 };
-use nftables::stmt::{Accept, AnonymousCounter, Counter, Drop, JumpTarget, Match, NAT, NATFamily, Operator, Statement};
+use nftables::stmt::{Match, NAT, NATFamily, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
-use siglatch_common::address::Address;
 
 use crate::config::OwnTable;
 use crate::gate::Grant;
@@ -86,6 +82,10 @@ use crate::policy::{Door, PortForward, Protocol, Service};
 
 use super::elements::{door_bytes, service_bytes};
 use super::inventory::Base;
+use super::phrases::{
+    accept, address, address_type, begun_outside, concat, counted, drop_it, equal, established, granted, jump, meta,
+    of_protocol, payload, service_fields, set_named, tracked,
+};
 use super::target::{Kind, Side, Version};
 
 /// Our own table, as it should be.
@@ -457,96 +457,6 @@ impl From<Hook> for NfHook {
     }
 }
 
-/// Whole seconds are all that `nft -j` takes: rounded up.
-fn granted(grant: &Grant) -> Expression<'_> {
-    let [protocol, port] = service_fields(grant.key.service);
-    let source = address(grant.key.source);
-    let key = match grant.key.destination {
-        None => concat([source, protocol, port]),
-        Some(destination) => concat([source, address(destination), protocol, port]),
-    };
-    Expression::Named(NamedExpression::Elem(Elem {
-        val: Box::new(key),
-        timeout: Some(whole_seconds(grant.ttl)),
-        comment: (!grant.label.is_empty()).then(|| grant.label.as_str().into()),
-        ..Elem::default()
-    }))
-}
-
-fn whole_seconds(ttl: Duration) -> u32 {
-    u32::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).clamp(1, LONGEST_SECONDS)
-}
-
-fn service_fields(service: Service) -> [Expression<'static>; 2] {
-    [Expression::String(service.protocol.label().into()), Expression::Number(u32::from(service.port))]
-}
-
-fn address(address: Address) -> Expression<'static> {
-    Expression::String(address.to_string().into())
-}
-
-const fn address_type(version: Version) -> SetType {
-    match version {
-        Version::V4 => SetType::Ipv4Addr,
-        Version::V6 => SetType::Ipv6Addr,
-    }
-}
-
-fn concat<'a, const N: usize>(fields: [Expression<'a>; N]) -> Expression<'a> {
-    Expression::Named(NamedExpression::Concat(fields.into()))
-}
-
-fn meta(key: MetaKey) -> Expression<'static> {
-    Expression::Named(NamedExpression::Meta(Meta { key }))
-}
-
-fn payload(protocol: &'static str, field: &'static str) -> Expression<'static> {
-    let field = PayloadField { protocol: protocol.into(), field: field.into() };
-    Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
-}
-
-fn set_named(name: &str) -> Expression<'static> {
-    Expression::String(format!("@{name}").into())
-}
-
-fn equal<'a>(left: Expression<'a>, right: Expression<'a>) -> Statement<'a> {
-    Statement::Match(Match { left, right, op: Operator::EQ })
-}
-
-fn established() -> Statement<'static> {
-    let states = ["established", "related"].map(|state| Expression::String(state.into()));
-    // `in` asks for one of the flags, `==` for all of them at once.
-    Statement::Match(Match { left: tracked("state"), right: Expression::List(states.into()), op: Operator::IN })
-}
-
-fn begun_outside() -> Statement<'static> {
-    equal(tracked("direction"), Expression::String("original".into()))
-}
-
-fn of_protocol(protocol: Protocol) -> Statement<'static> {
-    equal(meta(MetaKey::L4proto), Expression::String(protocol.label().into()))
-}
-
-fn tracked(key: &'static str) -> Expression<'static> {
-    Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir: None }))
-}
-
-fn accept() -> Statement<'static> {
-    Statement::Accept(Some(Accept {}))
-}
-
-fn drop_it() -> Statement<'static> {
-    Statement::Drop(Some(Drop {}))
-}
-
-fn counted() -> Statement<'static> {
-    Statement::Counter(Counter::Anonymous(Some(AnonymousCounter { packets: None, bytes: None })))
-}
-
-fn jump(chain: &'static str) -> Statement<'static> {
-    Statement::Jump(JumpTarget { target: chain.into() })
-}
-
 fn services_of(forwarded: &[PortForward]) -> Vec<Service> {
     forwarded.iter().map(|forward| forward.service).collect()
 }
@@ -579,12 +489,11 @@ const DNAT_PRIORITY: i32 = -100;
 /// NF_ACCEPT, `linux/netfilter.h`.
 const ACCEPT: u32 = 1;
 
-/// Ten years, as for elements; `nft` reads a signed 32-bit number.
-const LONGEST_SECONDS: u32 = 10 * 366 * 24 * 3600;
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -630,13 +539,6 @@ mod tests {
         let flush = text.lines().position(|line| line.contains("flush")).unwrap();
         let delete = text.lines().position(|line| line.contains("delete")).unwrap();
         assert!(flush < delete, "{text}");
-    }
-
-    #[test]
-    fn seconds_are_rounded_up() {
-        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
-        assert_eq!(whole_seconds(Duration::MAX), LONGEST_SECONDS);
     }
 
     /// One command a line.
