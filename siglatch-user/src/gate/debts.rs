@@ -273,13 +273,15 @@ impl Debts {
         self.update(id, |owed| owed.runs += 1);
     }
 
-    /// A run behind it has ended; `begun` if it did something. True if there is nothing to undo: then the debt is no more.
+    /// A run behind it has ended; `begun` if it did something, which no withdrawn knock takes back. True if there is nothing to
+    /// undo: then the debt is no more.
     pub(super) fn run_ended(&mut self, id: DebtId, begun: bool) -> bool {
+        self.befores(id).for_each(|before| before.has_begun |= begun);
         self.update(id, |owed| {
             owed.runs = owed.runs.saturating_sub(1);
             owed.has_begun |= begun;
         });
-        let is_void = self.owed.get(&id).is_some_and(|owed| owed.runs == 0 && !owed.has_begun);
+        let is_void = self.owed.get(&id).is_some_and(Owed::is_void);
         if is_void {
             self.remove(id);
         }
@@ -363,10 +365,12 @@ impl Debts {
     }
 
     /// Makes everything as it was before these changes, which must be the latest; but runs are counted as they are. Gives
-    /// the debts that never were.
-    pub(super) fn undo(&mut self, changes: Vec<Change>) -> BTreeSet<DebtId> {
+    /// the debts that never were, and those that have nothing to undo any more.
+    pub(super) fn undo(&mut self, changes: Vec<Change>) -> (BTreeSet<DebtId>, Vec<DebtId>) {
         let mut never = BTreeSet::new();
+        let mut ids = BTreeSet::new();
         for Change { id, before } in changes.into_iter().rev() {
+            ids.insert(id);
             match (self.remove(id), before) {
                 (Some(Owed { runs, .. }), Some(before)) => self.insert(Owed { runs, state: State::Waits, ..before }),
                 // Settled since then, which no knock takes back.
@@ -376,12 +380,14 @@ impl Debts {
                 }
             }
         }
-        never
+        let is_void = |id: &DebtId| self.owed.get(id).is_some_and(Owed::is_void);
+        let void: Vec<_> = ids.into_iter().filter(is_void).collect();
+        void.iter().for_each(|id| drop(self.remove(*id)));
+        (never, void)
     }
 
     fn end_forever(&mut self, id: DebtId, now: Now) -> Option<Debt> {
-        let changes = self.changes.iter_mut().filter(|change| change.id == id);
-        let befores: Vec<_> = changes.filter_map(|change| change.before.as_mut()).collect();
+        let befores: Vec<_> = self.befores(id).collect();
         let is_changed = !befores.is_empty();
         befores.into_iter().for_each(|before| before.end(now));
         let debt = |owed: &Owed| owed.debt.clone();
@@ -395,6 +401,11 @@ impl Debts {
         }
         self.update(id, |owed| owed.end(now));
         self.owed.get(&id).map(|owed| owed.debt.clone())
+    }
+
+    /// What a debt is again if knocks are taken back.
+    fn befores(&mut self, id: DebtId) -> impl Iterator<Item = &mut Owed> {
+        self.changes.iter_mut().filter(move |change| change.id == id).filter_map(|change| change.before.as_mut())
     }
 
     /// Changes a debt, and keeps the other tables true.
@@ -435,6 +446,11 @@ impl Owed {
     /// When its undo is to be called, if only time is missing.
     fn due(&self) -> Option<Boot> {
         (self.state == State::Waits && self.runs == 0).then(|| self.again.unwrap_or(self.debt.due))
+    }
+
+    /// Whether there is nothing to undo, and nothing comes any more.
+    const fn is_void(&self) -> bool {
+        self.runs == 0 && !self.has_begun
     }
 
     fn end(&mut self, now: Now) {

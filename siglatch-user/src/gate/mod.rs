@@ -204,9 +204,12 @@ impl Gate {
             self.steps.reset(user, source);
         }
         self.withdraw_jobs(jobs);
-        let never = self.debts.undo(debts);
+        let (never, void) = self.debts.undo(debts);
         lasting.retain(|effect| !matches!(effect, Effect::Note(Entry::Owed(debt)) if never.contains(&debt.id)));
         self.outbox.put_back(lasting);
+        for debt in void {
+            self.outbox.push_lasting(Effect::Note(Entry::Settled(debt)));
+        }
         if !self.outbox.is_empty() || self.jobs.can_start() {
             self.retry = Some(self.clock.after(RETRY_EFFECTS));
         }

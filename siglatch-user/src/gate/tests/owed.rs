@@ -181,6 +181,28 @@ fn a_debt_that_is_settled_meanwhile_does_not_come_back_with_a_withdrawn_knock() 
 }
 
 #[test]
+fn a_withdrawn_knock_does_not_take_back_that_an_earlier_run_has_ended() {
+    let ends = [(DONE, true), (How::NotStarted(NotStarted::NoStarter), false)];
+    for (how, is_owed) in ends {
+        let mut door = Door::of(workshop());
+        let _ = door.does(VPN);
+        assert_eq!(door.now_knock(VPN, HOME), admitted(VPN));
+        let ending = Ending { how, took: Duration::ZERO, output: vec![], written: 0 };
+        door.gate.finished(JobId(1), &ending, door.now);
+        assert_eq!(door.said(), ["owe 1 vpn-off in 60", "run 2 vpn for a knock"]);
+        door.gate.withdraw();
+        let settled: &[&str] = if is_owed { &[] } else { &["settled 1"] };
+        assert_eq!(door.said(), settled);
+        let _ = door.does(VPN);
+        let later = door.gate.debts().next().unwrap().id;
+        assert_eq!(later.0 & 0xffff_ffff == 1, is_owed, "{later:?}");
+        let nothing = door.end(3, How::NotStarted(NotStarted::NoStarter));
+        assert_eq!(nothing.is_empty(), is_owed, "{nothing:?}");
+        assert_eq!(door.wait_secs(60).is_empty(), !is_owed);
+    }
+}
+
+#[test]
 fn there_is_room_for_so_many_debts_and_for_knocks_that_move_one() {
     let noted = |number: u64| Debt {
         id: DebtId(number),
