@@ -383,7 +383,7 @@ fn every_help_shows_an_example_and_wrong_usage_is_2() {
     assert_eq!(ctl(&folder, &["chekc"]).status.code(), Some(64));
     assert_eq!(ctl(&folder, &["init", "--protect", "22"]).status.code(), Some(64));
     let missing = ctl(&folder, &["check", "none.toml"]);
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(78));
     assert!(both(&missing).contains("siglatchctl init writes one"), "{}", both(&missing));
 }
 

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use super::load::NoConfiguration;
 use crate::admin::protocol::{Code, ReplyFlaw};
 use crate::edge::activation::ActivationError;
 use crate::edge::admin::AskError;
@@ -43,6 +44,7 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<u8> {
         || matches!(cause.downcast_ref(), Some(FirewallError::NotPermitted { .. }));
     match cause.downcast_ref() {
         _ if is_forbidden => Some(EX_NOPERM),
+        _ if cause.is::<NoConfiguration>() => Some(EX_CONFIG),
         Some(ActivationError::NoKnockPort { .. } | ActivationError::NoDatagrams { .. } | ActivationError::Unused) => {
             Some(EX_CONFIG)
         }

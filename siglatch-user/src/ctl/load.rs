@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
+use thiserror::Error;
+
 use super::exit::{EX_CONFIG, code_of};
 use crate::causes::with_causes;
 use crate::config::{self, Given, KeyFiles, Report, Settings, Sound, Style};
@@ -21,6 +23,11 @@ pub struct Loaded {
     /// The warnings, ready to be shown.
     pub report: Report,
 }
+
+/// There is no configuration where it should be.
+#[derive(Debug, Error)]
+#[error("{0}; siglatchctl init writes one, or name yours")]
+pub(super) struct NoConfiguration(FileError);
 
 /// Why a command was not done.
 #[derive(Debug)]
@@ -42,7 +49,7 @@ pub fn load(file: &Path, given: &Given) -> Result<Loaded, Failure> {
 /// The text of the configuration.
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
     files::read_text(file).map_err(|error: FileError| match error.is_missing() {
-        true => Failure::Failed(anyhow::anyhow!("{error}; siglatchctl init writes one, or name yours")),
+        true => Failure::Failed(NoConfiguration(error).into()),
         false => Failure::Failed(error.into()),
     })
 }
