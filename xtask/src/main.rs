@@ -7,12 +7,15 @@
     reason = "a build tool runs programs, reads files and takes the time: it is all edge"
 )]
 
+mod janitor;
 mod lint;
 mod package_task;
 mod phases;
 mod progress;
 mod run_release;
 mod setup;
+mod side_by_side;
+mod suites;
 mod tally;
 mod test;
 
@@ -59,6 +62,9 @@ enum Task {
     #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -- replay\n  \
                             cargo xtask test --unprivileged")]
     Test(test::Options),
+    /// What `test` starts for itself.
+    #[command(name = janitor::COMMAND, hide = true)]
+    CleanUpAfterTests,
     /// Makes Debian packages, and a tarball of static programs.
     ///
     /// The packages siglatch, siglatch-ctl and siglatch-client. The same programs and the same SOURCE_DATE_EPOCH, which is
@@ -100,6 +106,7 @@ fn perform(task: &Task) -> Result<ExitCode> {
         Task::BuildEbpf { verify } => build_ebpf(*verify)?,
         Task::Lint => return lint::run(),
         Task::Test(options) => return test::run(options),
+        Task::CleanUpAfterTests => janitor::main(),
         Task::Package(options) => package_task::run(options)?,
         Task::Demo { arguments } => run_release::run(Program::Demo, arguments)?,
         Task::Bench { arguments } => run_release::run(Program::Bench, arguments)?,
@@ -154,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_task_shows_an_example() {
-        for task in Cli::command().get_subcommands() {
+        for task in Cli::command().get_subcommands().filter(|task| !task.is_hide_set()) {
             let help = task.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("cargo xtask {}", task.get_name())), "{}", task.get_name());
         }

@@ -51,8 +51,15 @@ pub fn cargo() -> PathBuf {
 /// `cargo run` describes the running package in variables; handed on, they would make build scripts run again.
 #[must_use]
 pub fn cargo_for_workspace() -> Command {
-    let mut command = Command::new(cargo());
+    let mut command = as_if_typed(&cargo());
     command.current_dir(crate::workspace_root());
+    command
+}
+
+/// A program that sees nothing of the package that is running.
+#[must_use]
+pub fn as_if_typed(program: &Path) -> Command {
+    let mut command = Command::new(program);
     forget(&mut command, describes_a_package);
     command
 }

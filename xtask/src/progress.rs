@@ -134,19 +134,22 @@ fn forward(stream: impl Read + Send + 'static, lines: Sender<String>) {
     });
 }
 
-/// The one line that stands for a running command.
-struct Display {
+/// The one line that stands for what is running.
+#[derive(Debug)]
+pub(crate) struct Display {
     in_place: bool,
     started: Instant,
     shown: Duration,
 }
 
 impl Display {
-    fn new() -> Self {
+    /// Nothing is shown yet, and time begins.
+    pub(crate) fn new() -> Self {
         Self { in_place: is_terminal(), started: Instant::now(), shown: Duration::ZERO }
     }
 
-    fn show(&mut self, line: &str) {
+    /// Shows a line in the place of the one before.
+    pub(crate) fn show(&mut self, line: &str) {
         let elapsed = self.started.elapsed();
         let line = line.trim();
         if self.in_place {
@@ -159,7 +162,8 @@ impl Display {
         }
     }
 
-    fn clear(&self) {
+    /// Takes it away, for what stays.
+    pub(crate) fn clear(&self) {
         if self.in_place {
             print!("\r\x1b[K");
             drop(std::io::stdout().flush());

@@ -1,5 +1,7 @@
 //! Adds up the result lines of cargo's test suites. It reads text and does no IO.
 
+use std::ops::AddAssign;
+
 /// Tests over all suites.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
@@ -36,10 +38,19 @@ impl Tally {
     }
 
     /// Counts suites that were not built, or ended without telling their result, as one failed test.
-    pub(crate) fn settle(&mut self, cargo_succeeded: bool) {
-        if !cargo_succeeded && self.failed == 0 {
+    pub(crate) fn settle(&mut self, passed: bool) {
+        if !passed && self.failed == 0 {
             self.failed = 1;
         }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.ignored += more.ignored;
+        self.suites += more.suites;
     }
 }
 
@@ -70,6 +81,13 @@ mod tests {
             "test result: \x1b[31mFAILED\x1b[0m. 2 passed; 1 failed; 4 ignored; 0 measured; 9 filtered out; finished in 1s",
         ]);
         assert_eq!(sum, Tally { passed: 5, failed: 1, ignored: 4, suites: 2 });
+    }
+
+    #[test]
+    fn the_sums_of_suites_add_up() {
+        let mut sum = Tally { passed: 5, failed: 1, ignored: 4, suites: 2 };
+        sum += Tally { passed: 1, failed: 2, ignored: 3, suites: 4 };
+        assert_eq!(sum, Tally { passed: 6, failed: 3, ignored: 7, suites: 6 });
     }
 
     #[test]
