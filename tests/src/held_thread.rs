@@ -7,6 +7,8 @@ use std::ptr;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::process::{PATIENCE, wait_until};
+
 /// The thread, held. Let go when dropped, by the thread that held it.
 #[derive(Debug)]
 pub struct HeldThread {
@@ -14,11 +16,12 @@ pub struct HeldThread {
 }
 
 impl HeldThread {
-    /// Holds the thread of that name.
+    /// Holds the thread of that name. One that has just begun gives itself its name.
     ///
     /// # Errors
     /// If there is none, or the system does not allow it.
     pub fn hold(process: u32, name: &str) -> Result<Self> {
+        wait_until(PATIENCE, || find(process, name).is_some());
         let id = find(process, name).with_context(|| format!("process {process} has no thread {name}"))?;
         request(libc::PTRACE_SEIZE, id)?;
         let held = Self { id };

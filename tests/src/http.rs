@@ -46,4 +46,4 @@ pub fn escaped(value: &str) -> String {
     each.collect()
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);

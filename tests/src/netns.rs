@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use anyhow::{Context as _, Result, ensure};
@@ -134,10 +134,19 @@ impl Namespace {
 
     /// A UDP socket inside, bound to `at`.
     ///
+    /// A socket that was closed there a moment ago is waited for: a process that another thread is about to start holds
+    /// it until it becomes its program.
+    ///
     /// # Errors
     /// If it cannot be bound.
     pub fn udp(&self, at: SocketAddr) -> Result<UdpSocket> {
-        self.within(|| UdpSocket::bind(at))?.with_context(|| format!("no UDP socket at {at} in {}", self.name()))
+        let mut bound = self.within(|| UdpSocket::bind(at))?;
+        let deadline = Instant::now() + HELD;
+        while bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            bound = self.within(|| UdpSocket::bind(at))?;
+        }
+        bound.with_context(|| format!("no UDP socket at {at} in {}", self.name()))
     }
 
     /// Sends one datagram from an address of this namespace.
@@ -301,6 +310,8 @@ pub(crate) fn colons(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// How long a socket that was closed may be held by a process that has just begun.
+const HELD: Duration = Duration::from_secs(5);
 const PREFIX: &str = "siglatch-test-";
 const FOLDER: &str = "/run/netns";
 /// Where daemons of tests keep their pins, each in a folder of its own.

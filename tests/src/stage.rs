@@ -3,14 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use siglatch_client::knocker::Knock;
 
 use crate::gateway::{DATABASE, Gateway, Plan, SSH, sealed};
 use crate::netns::{CLIENT, DOOR, Street};
-use crate::process::Process;
+use crate::process::{PATIENCE, Process};
 use crate::scene::{CLEAR_PORT, GATEWAY, SEALED_PORT};
 use crate::service::{Echo, is_open, opens_within};
 
@@ -85,7 +84,7 @@ impl Stage {
     /// Waits until [`SSH`] is open to that address.
     ///
     /// # Errors
-    /// With the daemon's log if it does not open within a second.
+    /// With the daemon's log if it does not open by [`PATIENCE`].
     pub fn opens(&self, source: IpAddr) -> Result<()> {
         self.port_opens(SSH, source)
     }
@@ -93,10 +92,10 @@ impl Stage {
     /// Waits until a protected port is open to that address.
     ///
     /// # Errors
-    /// With the daemon's log if it does not open within a second.
+    /// With the daemon's log if it does not open by [`PATIENCE`].
     pub fn port_opens(&self, port: u16, source: IpAddr) -> Result<()> {
         let service = self.service(port, source);
-        opens_within(Duration::from_secs(1), &self.street.outside, source, service)
+        opens_within(PATIENCE, &self.street.outside, source, service)
             .map_err(|error| error.context(self.daemon.said()))?;
         Ok(())
     }

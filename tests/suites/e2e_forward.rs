@@ -50,7 +50,7 @@ fn a_connection_outlives_its_grant_which_the_kernel_ends_alone() -> Result<()> {
     }
     site.daemon.kill()?;
     for (source, door) in doors {
-        closes_within(Duration::from_secs(4), &site.street.outside, source, door)?;
+        closes_within(PATIENCE, &site.street.outside, source, door)?;
         ensure!(!site.hears(source)?, "for UDP, too");
     }
     connections.iter_mut().try_for_each(|connection| say(connection, b"still here").context("cut off"))
@@ -131,7 +131,7 @@ fn a_port_of_the_gateway_leads_the_granted_to_a_service_behind_it() -> Result<()
     for (source, port) in doors {
         site.opens(source, port)?;
         site.knock(source, LED_REVOKED)?;
-        closes_within(Duration::from_secs(1), &site.street.outside, source, port)?;
+        closes_within(Duration::from_secs(5), &site.street.outside, source, port)?;
         ensure!(!site.is_led(source)?, "for UDP, too");
     }
     connections.iter_mut().try_for_each(|connection| say(connection, b"still here").context("cut off"))
@@ -217,7 +217,7 @@ impl Site {
     }
 
     fn opens(&self, source: IpAddr, service: SocketAddr) -> Result<()> {
-        opens_within(Duration::from_secs(1), &self.street.outside, source, service)
+        opens_within(PATIENCE, &self.street.outside, source, service)
             .map_err(|error| error.context(self.daemon.said()))?;
         Ok(())
     }

@@ -4,7 +4,6 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use siglatch_tests::gateway::{DATABASE, Gateway, Plan, RULES, SSH};
@@ -132,7 +131,7 @@ impl Site {
     }
 
     fn opens(&self, source: IpAddr, service: SocketAddr) -> Result<()> {
-        opens_within(Duration::from_secs(2), &self.street.outside, source, service)
+        opens_within(PATIENCE, &self.street.outside, source, service)
             .map_err(|error| error.context(self.daemon.said()))?;
         Ok(())
     }

@@ -256,7 +256,7 @@ fn interrupted_it_ends_at_once_and_leaves_the_filter() -> Result<()> {
     daemon.signal(Signal::INT)?;
     let start = Instant::now();
     let (status, said) = daemon.end()?;
-    ensure!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+    ensure!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
     ensure!(status.code() == Some(0), "{status}: {said}");
     ensure!(said.contains("the filter stays attached") && said.contains("SIGINT"), "{said}");
     ensure!(is_attached(&street)?);
