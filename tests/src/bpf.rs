@@ -192,6 +192,14 @@ impl Subject {
         Ok(self.program()?.fd()?.try_clone()?)
     }
 
+    /// Instructions that the verifier went through, each as often as a way led to it; nothing if this kernel does not say.
+    ///
+    /// # Errors
+    /// If the kernel says nothing of the program.
+    pub fn verified_instructions(&self) -> Result<Option<u32>> {
+        Ok(self.program()?.info()?.verified_instruction_count())
+    }
+
     fn program(&self) -> Result<&Xdp> {
         Ok(self.object.program(PROGRAM).context("no program in the object")?.try_into()?)
     }

@@ -56,6 +56,14 @@ impl Both {
     }
 }
 
+/// A daemon's start waits for it, and a kernel whose verifier forgets less must take the program, too.
+#[test]
+fn the_verifier_is_far_from_its_limit_of_a_million() -> Result<()> {
+    let verified = Both::new().kernel.verified_instructions()?;
+    anyhow::ensure!(verified.is_none_or(|count| count < 250_000), "{verified:?} instructions");
+    Ok(())
+}
+
 /// Without what may differ: the arrival, and the room behind the datagram.
 fn timeless(judged: Judged) -> Judged {
     let candidate = judged.candidate.map(|candidate| {
