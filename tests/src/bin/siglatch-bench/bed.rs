@@ -17,6 +17,7 @@ use siglatch_common::wire::v1::{ActionId, UserId};
 use siglatch_tests::netns::{CLIENT, GATE, Street, run};
 use siglatch_tests::process::program;
 use siglatch_tests::scene::GATEWAY;
+use siglatch_user::edge::admin::AdminClient;
 
 use crate::letters::{Writer, server_key};
 
@@ -59,14 +60,8 @@ impl Bed {
 
     /// Writes keys and a configuration with so many users, and starts the daemon.
     pub(crate) fn start(&self, users: u16, terms: Terms<'_>) -> Result<Daemon> {
-        if self.folder.exists() {
-            fs::remove_dir_all(&self.folder)?;
-        }
-        let config = self.configure(users, terms)?;
-        let log = File::create(self.folder.join("log"))?;
-        let mut command = self.street.gateway.command(program("siglatch-user")?);
-        let process = command.arg("--config").arg(&config).stderr(log).spawn()?;
-        let mut daemon = Daemon { process };
+        self.configure(users, terms)?;
+        let mut daemon = self.begin()?;
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.log()?.contains(" ready") {
             let ended = daemon.process.try_wait()?;
@@ -78,12 +73,30 @@ impl Bed {
         Ok(daemon)
     }
 
-    fn configure(&self, users: u16, terms: Terms<'_>) -> Result<PathBuf> {
+    /// Starts the daemon of what was written before, and does not wait for it.
+    pub(crate) fn begin(&self) -> Result<Daemon> {
+        let log = File::create(self.folder.join("log"))?;
+        let mut command = self.street.gateway.command(program("siglatch-user")?);
+        Ok(Daemon { process: command.arg("--config").arg(self.config()).stderr(log).spawn()? })
+    }
+
+    /// Takes away what daemons have left in the kernel.
+    pub(crate) fn take_down(&self) -> Result<()> {
+        let mut command = self.street.gateway.command(program("siglatch-user")?);
+        run(command.arg("--take-down").arg("--config").arg(self.config()))?;
+        Ok(())
+    }
+
+    /// Writes keys and a configuration with so many users.
+    pub(crate) fn configure(&self, users: u16, terms: Terms<'_>) -> Result<()> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
         let (host, service) = (GATEWAY.v4.to_string(), format!("tcp/{SERVICE}"));
         let mut init = Command::new(program("siglatchctl")?);
         init.args(["init", "--host", &host, "--iface", GATE, "--protect", &service, "--dir"]).arg(&self.folder);
         run(&mut init)?;
-        let path = self.folder.join("siglatch.toml");
+        let path = self.config();
         let mut text = fs::read_to_string(&path)?;
         let pins = format!("mode = \"xdp\"\npin_dir = \"{}\"", self.pins.display());
         let interfaces = format!("mode = \"xdp\"\ninterfaces = [\"{GATE}\"]\n");
@@ -109,7 +122,22 @@ impl Bed {
         }
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(path)
+        Ok(())
+    }
+
+    /// The configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("siglatch.toml")
+    }
+
+    /// The key of each user and of the gate, one a file.
+    pub(crate) fn keys_folder(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// The operator's way to the daemon.
+    pub(crate) fn admin(&self) -> Result<AdminClient> {
+        Ok(AdminClient::connect(&self.state_folder().join("admin.sock"))?)
     }
 
     /// Somebody who may knock.

@@ -22,6 +22,7 @@ mod operations;
 mod programs;
 mod scripts;
 mod xdp;
+mod years;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ use figures::Figure;
 #[command(
     name = "cargo xtask bench",
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only scripts,audit,hanging\n  cargo xtask bench flood --peer fwknop"
+    after_help = "Examples:\n  cargo xtask bench --json figures.json\n  cargo xtask bench --only scripts,audit,hanging\n  cargo xtask bench flood --peer fwknop\n  cargo xtask bench years --only growth"
 )]
 struct Options {
     #[command(subcommand)]
@@ -55,6 +56,8 @@ struct Options {
 enum Other {
     /// Measures siglatch under flood, beside others.
     Flood(flood::Options),
+    /// Measures what years of use ask for: reloads, status, starts, many users.
+    Years(years::Options),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -87,8 +90,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    if let Some(Other::Flood(options)) = &options.other {
-        return flood::run(options);
+    match &options.other {
+        Some(Other::Flood(options)) => return flood::run(options),
+        Some(Other::Years(options)) => return years::run(options),
+        None => {}
     }
     let mut figures = Vec::new();
     let is_wanted = |part| options.only.is_empty() || options.only.contains(&part);

@@ -15,7 +15,7 @@ use siglatch_tests::netns::{DOOR, GATE, Street};
 use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach};
 use siglatch_tests::scene::{GATEWAY, SEALED_PORT};
 
-use super::filter::{Filter, SMALL, Strictness, banned};
+use super::filter::{BANS, Filter, SMALL, Strictness, banned};
 use crate::figures::{Figure, Target, median};
 
 /// Somebody who drops one kind of junk, in a street of his own.
@@ -93,7 +93,7 @@ impl Contender {
             "table netdev bench {{\n set banned {{ type ipv4_addr; }}\n chain early {{ type filter hook ingress device \
              \"{GATE}\" priority 0; ip saddr @banned counter drop; }}\n}}\nadd element netdev bench banned {{ "
         );
-        for address in banned() {
+        for address in banned(BANS) {
             write!(rules, "{address}, ")?;
         }
         rules.push_str("}\n");

@@ -17,10 +17,10 @@ use super::visitors::{Visitor, Who, knock_all, visit};
 use crate::bed::{Bed, Daemon, KNOCKS, STAMPED_KNOCKS, Terms};
 
 /// The gateway, and what its users hold.
-pub(super) struct Field {
+pub(crate) struct Field {
     // In the order in which they are taken down.
-    pub(super) daemon: Daemon,
-    pub(super) bed: Bed,
+    pub(crate) daemon: Daemon,
+    pub(crate) bed: Bed,
     sealed: Keys,
     stamped: Keys,
     challenge: u32,
@@ -28,7 +28,7 @@ pub(super) struct Field {
 
 /// How datagrams come in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Ingress {
+pub(crate) enum Ingress {
     /// By the XDP program.
     Xdp,
     /// By sockets.
@@ -37,7 +37,7 @@ pub(super) enum Ingress {
 
 impl Field {
     /// Starts the daemon on the product's own terms.
-    pub(super) fn new(ingress: Ingress) -> Result<Self> {
+    pub(crate) fn new(ingress: Ingress) -> Result<Self> {
         core::join()?;
         let bed = Bed::build()?;
         core::hush(&bed.street)?;

@@ -21,11 +21,11 @@ use siglatch_tests::parts::{Parts, Sizes};
 use siglatch_tests::scene::{GATEWAY, SEALED_PORT, SOURCE_PORT, payload};
 
 /// The program, with its lists filled.
-pub(super) struct Filter(Subject);
+pub(crate) struct Filter(Subject);
 
 /// What refuses a second datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Strictness {
+pub(crate) enum Strictness {
     /// The limit of its source.
     OfSources,
     /// The budget of its lane.
@@ -41,6 +41,11 @@ impl Filter {
 
     /// Loads it with so many places for sources.
     pub(super) fn load(strictness: Strictness, sources: u32) -> Result<Self> {
+        Self::with_bans(strictness, sources, BANS)
+    }
+
+    /// The same with so many bans of addresses, [`Filter::BANNED`] among them.
+    pub(crate) fn with_bans(strictness: Strictness, sources: u32, bans: u32) -> Result<Self> {
         let (source, lane) = match strictness {
             Strictness::OfSources => (ONCE, Pace::UNLIMITED),
             Strictness::OfLanes => (ALWAYS, ONCE),
@@ -54,13 +59,13 @@ impl Filter {
             ..Tuning::NONE
         };
         let ports = [PortRule::new(SEALED_PORT, Wire::Sealed), PortRule::new(STAMPED_PORT, Wire::Stamped)];
-        let room = [("blacklist", ROOM), ("blacklist_networks", ROOM), ("known", ROOM_FOR_KNOWN)];
+        let room = [("blacklist", ROOM.max(2 * bans)), ("blacklist_networks", ROOM), ("known", ROOM_FOR_KNOWN)];
         let mut subject = Subject::with_room(&ports, &GATEWAY.addresses(), &tuning, &room)?;
-        fill(&mut subject)?;
+        fill(&mut subject, bans)?;
         Ok(Self(subject))
     }
 
-    pub(super) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
         self.0.descriptor()
     }
 
@@ -76,7 +81,7 @@ impl Filter {
 /// The parts, with the entries of the two blacklists and the places of [`SMALL`].
 pub(super) fn small_parts() -> Result<Parts> {
     let prefixes = (0..NETWORKS).map(|number| scattered(!number));
-    parts(ROOM, SMALL, banned(), prefixes)
+    parts(ROOM, SMALL, banned(BANS), prefixes)
 }
 
 /// The parts, with the entries of the lists of known and of allowed, and the places of [`LARGE`].
@@ -103,10 +108,10 @@ fn parts(
     Ok(parts)
 }
 
-fn fill(subject: &mut Subject) -> Result<()> {
+fn fill(subject: &mut Subject, count: u32) -> Result<()> {
     let forever = Ban { until: 0, hits: 0, reason: 0, step: 0 };
     let mut bans: HashMap<&mut MapData, Source, Ban> = subject.map("blacklist")?;
-    banned().map(source).try_for_each(|address| bans.insert(address, forever, 0))?;
+    banned(count).map(source).try_for_each(|address| bans.insert(address, forever, 0))?;
     bans.insert(source(Filter::BANNED_FOR_NOW), Ban { until: u64::MAX, ..forever }, 0)?;
     let mut networks: LpmTrie<&mut MapData, Source, Ban> = subject.map("blacklist_networks")?;
     for number in 0..NETWORKS {
@@ -128,7 +133,7 @@ fn fill(subject: &mut Subject) -> Result<()> {
 }
 
 /// A datagram of the right length for the sealed port; each number has another.
-pub(super) fn knock(from: Ipv4Addr, number: u8) -> Vec<u8> {
+pub(crate) fn knock(from: Ipv4Addr, number: u8) -> Vec<u8> {
     let mut bytes = payload(256);
     bytes[20] = number;
     to(from, SEALED_PORT, &bytes)
@@ -144,9 +149,9 @@ pub(super) fn stamped(from: Ipv4Addr) -> Vec<u8> {
     to(from, STAMPED_PORT, &payload(264))
 }
 
-/// Every address that there is an endless ban of, [`Filter::BANNED`] among them.
-pub(super) fn banned() -> impl Iterator<Item = Ipv4Addr> {
-    (1..BANS).map(scattered).chain([Filter::BANNED])
+/// So many addresses that there is an endless ban of, [`Filter::BANNED`] among them.
+pub(super) fn banned(count: u32) -> impl Iterator<Item = Ipv4Addr> {
+    (1..count).map(scattered).chain([Filter::BANNED])
 }
 
 fn to(from: Ipv4Addr, port: u16, payload: &[u8]) -> Vec<u8> {
@@ -178,13 +183,13 @@ const ONCE: Pace = Pace { interval_ns: 10_000_000_000_000, burst_ns: 10_000_000_
 const ALWAYS: Pace = Pace { interval_ns: 1, burst_ns: 1_000_000_000 };
 pub(super) const STAMPED_PORT: u16 = 62202;
 /// Places for sources, without and with much memory.
-pub(super) const SMALL: u32 = 1 << 16;
+pub(crate) const SMALL: u32 = 1 << 16;
 pub(super) const LARGE: u32 = 1 << 20;
 /// As the daemon has them unless the operator says otherwise.
 const ROOM: u32 = 65_536;
 const ROOM_FOR_KNOWN: u32 = 16_384;
 /// An eighth of the room, as after a bad week; and networks of a list from elsewhere.
-const BANS: u32 = 8192;
+pub(super) const BANS: u32 = 8192;
 const NETWORKS: u32 = 1000;
 const KNOWN: u32 = 1000;
 const ALLOWED: u8 = 16;

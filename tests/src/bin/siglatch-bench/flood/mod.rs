@@ -3,8 +3,8 @@
 
 mod daemon;
 mod drops;
-mod field;
-mod filter;
+pub(crate) mod field;
+pub(crate) mod filter;
 mod fwknop;
 mod honoured;
 mod kernel;
