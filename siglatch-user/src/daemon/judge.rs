@@ -34,7 +34,7 @@ use crate::edge::action::{News, Starter};
 use crate::edge::admin::Asked;
 use crate::edge::audit::Recorder;
 use crate::edge::clock;
-use crate::edge::firewall::Change;
+use crate::edge::firewall::{Change, Rewrite, Rewritten};
 use crate::edge::key_pool::Answer;
 use crate::gate::{Admission, Gate, GrantKey, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
 use crate::spotlight::Spotlight;
@@ -43,7 +43,7 @@ use desk::LastKnocks;
 use programs::Running;
 use tally::Tally;
 
-pub(super) use adopt::{Adopted, Adoption, Rebuilt};
+pub(super) use adopt::{Adopted, Adoption};
 
 /// What the judge is told.
 #[derive(Debug)]
@@ -70,14 +70,23 @@ pub(super) enum Input {
         /// Where it is told what came of it, and what the grants were for; it has room for it.
         reply: SyncSender<Result<(Revoked, Vec<GrantKey>), Problem>>,
     },
-    /// The firewall is to be as other settings say, with the grants that hold. Comes before [`Input::Adopt`], since it can fail.
+    /// The firewall is to be as other settings say, with the grants that hold. Comes before [`Input::Adopt`], since it can
+    /// fail.
     Rebuild {
         /// The settings.
         firewall: Box<config::Firewall>,
         /// The knock ports that it closes.
         knock_ports: Vec<u16>,
-        /// Where it is told what came of it; it has room for it. Nothing has changed after an error.
-        reply: SyncSender<Result<Rebuilt, String>>,
+        /// Where it is told what somebody else is to do for it, if anything; it has room for it. Nothing has changed after an
+        /// error.
+        reply: SyncSender<Result<Option<Box<Rewrite>>, String>>,
+    },
+    /// That was done.
+    Rebuilt {
+        /// What came of it.
+        rewritten: Box<Rewritten>,
+        /// Where it is told whether the firewall goes by it; it has room for it. Nothing has changed after an error.
+        reply: SyncSender<Result<(), String>>,
     },
     /// Other rules hold from a knock on.
     Adopt {
@@ -237,6 +246,9 @@ impl Judge {
             Input::Rebuild { firewall, knock_ports, reply } => {
                 // Fails only if nobody waits any more.
                 let _ = reply.try_send(self.rebuild(&firewall, &knock_ports));
+            }
+            Input::Rebuilt { rewritten, reply } => {
+                let _ = reply.try_send(self.finish_rebuild(*rewritten));
             }
             Input::Adopt { from, adoption, reply } => {
                 self.coming.push_back(Coming { from, adoption, reply });

@@ -10,7 +10,7 @@ use siglatch_common::lane::PerLane;
 use siglatch_common::siphash::Key;
 use tokio::sync::watch;
 
-use super::judge::{Adopted, Adoption, Input, Rebuilt};
+use super::judge::{Adopted, Adoption, Input};
 use super::report::Terms;
 use super::warden::ToWarden;
 use super::way::RuleSetter;
@@ -60,13 +60,27 @@ impl Levers {
         self.prepare_programs(old, new).await?;
         let rules = self.rules.prepare(&new.ports, xdp::Measures::new(new, self.spread))?;
         if old.firewall != new.firewall || closed_ports(old) != closed_ports(new) {
-            let (reply, answer) = sync_channel(1);
-            let (firewall, knock_ports) = (Box::new(new.firewall.clone()), closed_ports(new));
-            self.to_judge.send(Input::Rebuild { firewall, knock_ports, reply }).ok().context(GONE)?;
-            let rebuilt: Result<Rebuilt, String> = heard(answer).await?;
-            rebuilt.map_err(anyhow::Error::msg).context("the firewall stays as it was")?;
+            self.rebuild(new).await.context("the firewall stays as it was")?;
         }
         Ok(Ready { rules })
+    }
+
+    /// Has the firewall go over to other settings. `nft` takes longer than a knock may wait: it is not run by the judge.
+    async fn rebuild(&self, new: &Settings) -> Result<()> {
+        let (reply, answer) = sync_channel(1);
+        let (firewall, knock_ports) = (Box::new(new.firewall.clone()), closed_ports(new));
+        self.to_judge.send(Input::Rebuild { firewall, knock_ports, reply }).ok().context(GONE)?;
+        let Some(rewrite) = heard(answer).await?.map_err(anyhow::Error::msg)? else {
+            return Ok(());
+        };
+        let (reply, answer) = sync_channel(1);
+        let to_judge = self.to_judge.clone();
+        // Whatever becomes of whoever has asked, the judge hears of its end.
+        tokio::task::spawn_blocking(move || {
+            let rewritten = Box::new(rewrite.write());
+            to_judge.send(Input::Rebuilt { rewritten, reply })
+        });
+        heard(answer).await?.map_err(anyhow::Error::msg)
     }
 
     /// The process that starts programs reads the file itself: so nobody in the daemon can have it start anything else.

@@ -9,7 +9,7 @@ use tracing::{error, info};
 use crate::causes::with_causes;
 use crate::config::Firewall as Settings;
 use crate::edge::clock;
-use crate::edge::firewall::{Adopted, Firewall, FirewallError, Found, Restored, Watcher};
+use crate::edge::firewall::{Adopted, Begun, Firewall, FirewallError, Found, Restored, Rewritten, Watcher};
 use crate::gate::{Grant, GrantKey, still_allowed};
 use crate::policy::Policy;
 
@@ -22,6 +22,8 @@ pub(super) struct Wall {
     closing: BTreeSet<GrantKey>,
     /// How long after a failure it is tried again; nothing while all is well.
     pause: Option<Duration>,
+    /// Whether the table is being written on another thread: until it is, nothing is put back.
+    is_rewritten: bool,
 }
 
 /// What came of a repair.
@@ -67,27 +69,43 @@ impl Wall {
         if !grants.is_empty() {
             info!(grants = grants.len(), "grants of an earlier run taken over");
         }
-        let wall = Self { firewall, repair: None, closing: BTreeSet::new(), pause: None };
+        let wall = Self { firewall, repair: None, closing: BTreeSet::new(), pause: None, is_rewritten: false };
         Ok((wall, Standing { grants, withdrawn, watcher }))
     }
 
-    /// Goes over to other settings, with the grants that hold under them. Those that have no place any more are named:
-    /// they stand nowhere.
+    /// Begins to go over to other settings, with the grants that hold under them.
     ///
     /// # Errors
     /// What was refused, in words. The firewall goes on with the settings that it had.
-    pub(super) fn adopt(
+    pub(super) fn begin(
         &mut self,
         settings: &Settings,
         knock_ports: &[u16],
         live: &[Grant],
         now: Boot,
-    ) -> Result<Adopted, String> {
-        self.firewall.adopt(settings, knock_ports, live, now).map_err(|error| {
-            // Whether anything was lost on the way is seen by looking.
-            self.look_soon();
-            with_causes(&error)
-        })
+    ) -> Result<Begun, String> {
+        let begun = self.firewall.begin(settings, knock_ports, live, now).map_err(|error| self.refused(&error))?;
+        self.is_rewritten = matches!(begun, Begun::Aside(_));
+        Ok(begun)
+    }
+
+    /// Goes by the settings of a table that was written. Grants that have no place any more are named: they stand nowhere.
+    ///
+    /// # Errors
+    /// What was refused, in words. The firewall goes on with the settings that it had.
+    pub(super) fn finish(&mut self, rewritten: Rewritten, live: &[Grant]) -> Result<Adopted, String> {
+        self.is_rewritten = false;
+        let adopted = self.firewall.finish(rewritten, live).map_err(|error| self.refused(&error))?;
+        self.closing.extend(&adopted.risen);
+        // What was opened meanwhile is looked for there, and what has ended is taken out.
+        self.repair = Some(clock::boot());
+        Ok(adopted)
+    }
+
+    /// Whether anything was lost on the way is seen by looking.
+    fn refused(&mut self, error: &FirewallError) -> String {
+        self.look_soon();
+        with_causes(error)
     }
 
     /// Opens or extends grants. What the firewall does not take is tried again; it is named here, with the reason.
@@ -129,7 +147,7 @@ impl Wall {
 
     /// When [`Wall::repair`] has something to do.
     pub(super) const fn next_repair(&self) -> Option<Boot> {
-        self.repair
+        if self.is_rewritten { None } else { self.repair }
     }
 
     /// Brings the firewall in line with the grants that hold.

@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use super::Judge;
 use crate::audit::Event;
 use crate::config::{self, DebugRule, WhenFailing};
-use crate::edge::{clock, firewall};
+use crate::edge::clock;
+use crate::edge::firewall::{self, Begun, Rewrite, Rewritten};
 use crate::gate::{self, Ending, NotStarted};
 use crate::policy::Policy;
 use crate::spotlight::Target;
@@ -44,15 +45,6 @@ pub(in crate::daemon) struct Adopted {
     pub(in crate::daemon) lost_debts: usize,
 }
 
-/// What came of another firewall.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(in crate::daemon) struct Rebuilt {
-    /// Whether anything was written.
-    pub(in crate::daemon) changed: bool,
-    /// Grants that have ended, because there is no place for them.
-    pub(in crate::daemon) placeless: usize,
-}
-
 /// Rules that hold from a knock on.
 #[derive(Debug)]
 pub(super) struct Coming {
@@ -62,18 +54,43 @@ pub(super) struct Coming {
 }
 
 impl Judge {
-    /// Has the firewall go over to other settings, before the rules that belong to them hold: it can fail, and they cannot.
+    /// Has the firewall begin to go over to other settings, before the rules that belong to them hold: it can fail, and they
+    /// cannot. Gives what another thread is to do, if there is something.
     ///
     /// # Errors
     /// What was refused, in words. Nothing has changed then.
-    pub(super) fn rebuild(&mut self, firewall: &config::Firewall, knock_ports: &[u16]) -> Result<Rebuilt, String> {
+    pub(super) fn rebuild(
+        &mut self,
+        firewall: &config::Firewall,
+        knock_ports: &[u16],
+    ) -> Result<Option<Box<Rewrite>>, String> {
         self.carry_out();
         let now = clock::now();
         let live = self.gate.live_grants(now.boot);
-        let firewall::Adopted { changed, placeless } = self.wall.adopt(firewall, knock_ports, &live, now.boot)?;
-        let ended = self.gate.end_placeless(&placeless, now);
+        match self.wall.begin(firewall, knock_ports, &live, now.boot)? {
+            Begun::Aside(rewrite) => Ok(Some(rewrite)),
+            Begun::Done(adopted) => {
+                self.end_placeless(&adopted);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes by what that thread has done.
+    ///
+    /// # Errors
+    /// What was refused, in words. Nothing has changed then.
+    pub(super) fn finish_rebuild(&mut self, rewritten: Rewritten) -> Result<(), String> {
         self.carry_out();
-        Ok(Rebuilt { changed, placeless: ended })
+        let live = self.gate.live_grants(clock::boot());
+        let adopted = self.wall.finish(rewritten, &live)?;
+        self.end_placeless(&adopted);
+        Ok(())
+    }
+
+    fn end_placeless(&mut self, adopted: &firewall::Adopted) {
+        self.gate.end_placeless(&adopted.placeless, clock::now());
+        self.carry_out();
     }
 
     /// Goes on by other rules. What was decided by the earlier ones is done before.

@@ -14,9 +14,10 @@ use crate::policy::Door;
 use super::elements::{self, A_MESSAGE, Element, Entry, Presence};
 use super::error::{FirewallError, grant_text};
 use super::held::{Held, Step};
-use super::inventory::{Base, Inventory};
+use super::inventory::Inventory;
 use super::netlink::Netlink;
 use super::nft::Nft;
+use super::rewrite::{self, Written, ground};
 use super::sets;
 use super::skeleton::{Ground, Skeleton};
 use super::target::{Kind, Target};
@@ -30,6 +31,8 @@ pub(super) struct Kernel {
     target: Target,
     house: House,
     netlink: Netlink,
+    /// For what reads the table on another thread; nothing while it does.
+    spare: Option<Netlink>,
     held: Held,
     /// The sets of grants, as watchers know them.
     watched: Names,
@@ -59,9 +62,10 @@ impl Kernel {
             Settings::Sets(sets) => (Target::operator(sets)?, House::Operator),
             Settings::Untouched => return Ok(None),
         };
-        let netlink = Netlink::open().map_err(|error| FirewallError::kernel("talk to nftables", error))?;
+        let netlink = open_netlink()?;
+        let spare = matches!(house, House::Own { .. }).then(open_netlink).transpose()?;
         let watched = Names::new(&target);
-        Ok(Some(Self { target, house, netlink, held: Held::default(), watched }))
+        Ok(Some(Self { target, house, netlink, spare, held: Held::default(), watched }))
     }
 
     /// Makes the table, or takes over what is there: the grants that are still alive.
@@ -329,27 +333,14 @@ impl Kernel {
         let House::Own { nft, skeleton, written } = &mut self.house else {
             return Ok(0);
         };
-        let mut attempt = 0;
-        let ground = loop {
-            attempt += 1;
-            // Somebody may change the table between the look and the write. If it is not that, start afresh.
-            let ground = match attempt {
-                ..ATTEMPTS => ground(&mut self.netlink, &self.target, skeleton)?,
-                _ => Ground::Unsound,
-            };
-            match nft.apply(&skeleton.batch(&ground, live), &self.target) {
-                Err(FirewallError::NftRefused { .. }) if attempt < ATTEMPTS => {}
-                done => break done.map(|()| ground)?,
-            }
-        };
-        // What cannot be read is nothing that the next comparison finds: then it is written again.
-        *written = Inventory::read(&mut self.netlink, &self.target).unwrap_or_default();
-        let kept = |grant: &&Grant| match &ground {
-            Ground::Bare | Ground::Unsound => false,
-            Ground::Standing { kept, .. } => kept.contains(&Kind::of(&grant.key)),
-        };
-        Ok(live.iter().filter(|grant| !kept(grant)).count())
+        let Written { inventory, kept } = rewrite::write(nft, &mut self.netlink, (&self.target, skeleton), live)?;
+        *written = inventory;
+        Ok(live.iter().filter(|grant| !kept.contains(&Kind::of(&grant.key))).count())
     }
+}
+
+fn open_netlink() -> Result<Netlink, FirewallError> {
+    Netlink::open().map_err(|error| FirewallError::kernel("talk to nftables", error))
 }
 
 /// Takes elements out of their sets, at most [`A_MESSAGE`], in one transaction; those that have no set, or are not in
@@ -373,29 +364,7 @@ fn take_out(netlink: &mut Netlink, target: &Target, keys: &[GrantKey]) -> io::Re
     })
 }
 
-/// Looks at what is there of our table.
-fn ground(netlink: &mut Netlink, target: &Target, skeleton: &Skeleton) -> Result<Ground, FirewallError> {
-    let error = |error| FirewallError::kernel(format!("read table {}", target.table_name()), error);
-    match netlink.table_flags(target).map_err(error)? {
-        None => return Ok(Ground::Bare),
-        Some(0) => {}
-        Some(_) => return Ok(Ground::Unsound),
-    }
-    let inventory = Inventory::read(netlink, target).map_err(error)?;
-    let (mut sets, mut maps, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, shape) in inventory.sets().filter(|(_, shape)| !shape.is_anonymous()) {
-        let kind = target.sets().find_map(|(kind, set)| (set == name).then_some(kind));
-        match kind {
-            Some(kind) if shape.is_ours(kind) => kept.push(kind),
-            _ if shape.is_map() => maps.push(name.to_owned()),
-            _ => sets.push(name.to_owned()),
-        }
-    }
-    let goes = |(name, base): (&str, Option<&Base>)| (!skeleton.has_chain(name, base)).then(|| name.to_owned());
-    Ok(Ground::Standing { chains: inventory.chains().filter_map(goes).collect(), sets, maps, kept })
-}
-
-/// How often a write is tried that others keep crossing.
+/// How often a write is tried that crosses the kernel's own clock.
 const ATTEMPTS: usize = 3;
 
 /// NFT_TABLE_F_DORMANT, `linux/netfilter/nf_tables.h`: the chains of such a table see no packets.

@@ -17,6 +17,7 @@ mod kernel;
 pub(super) mod netlink;
 mod nft;
 mod phrases;
+mod rewrite;
 mod sets;
 mod skeleton;
 mod target;
@@ -31,6 +32,7 @@ use kernel::Kernel;
 
 pub use error::FirewallError;
 pub use hand::{begin_hand, lend_hand_if_asked};
+pub use rewrite::{Rewrite, Rewritten};
 pub use watch::{Change, Watcher};
 
 /// The grants in the kernel; or nothing at all, with [`Settings::Untouched`]: then every call succeeds and does nothing.
@@ -45,13 +47,22 @@ pub struct Restored {
     pub grants: usize,
 }
 
-/// What [`Firewall::adopt`] has done.
+/// What [`Firewall::begin`] has come to.
+#[derive(Debug)]
+pub enum Begun {
+    /// All is done.
+    Done(Adopted),
+    /// This is still to be done.
+    Aside(Box<Rewrite>),
+}
+
+/// What going over to other settings has done.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Adopted {
-    /// Whether anything was written.
-    pub changed: bool,
     /// Grants that the new settings have no set for: they stand nowhere any more.
     pub placeless: Vec<GrantKey>,
+    /// Grants that have ended while the table was written, and may stand there again.
+    pub risen: Vec<GrantKey>,
 }
 
 /// How the table was found.
@@ -99,25 +110,35 @@ impl Firewall {
         Kernel::of(settings, &[])?.map_or(Ok(false), |mut kernel| kernel.take_away())
     }
 
-    /// Goes over to other settings, of the same mode and table, with the grants that hold under them. In our own table
-    /// that is one transaction of `nft`, and no moment in which a protected port is open or a granted one closed. Of
-    /// the operator's sets, the new ones are filled before the old ones are emptied. Nothing is run if all is as before.
+    /// Begins to go over to other settings, of the same mode and table, with the grants that hold under them. Our own table
+    /// is written by `nft`, which takes some milliseconds: on whatever thread, while grants are written and revoked here as
+    /// before; then [`Firewall::finish`] follows, and nothing is put back until then. It is one transaction, and no moment
+    /// in which a protected port is open or a granted one closed. Of the operator's sets, the new ones are filled before
+    /// the old ones are emptied. Nothing is run if all is as before.
     ///
     /// # Errors
     /// As [`Firewall::open`], and [`FirewallError::NotLive`] for another mode or table. Nothing has changed then, and
     /// the firewall goes on with the settings that it had.
-    pub fn adopt(
+    pub fn begin(
         &mut self,
         settings: &Settings,
         knock_ports: &[u16],
         live: &[Grant],
         now: Boot,
-    ) -> Result<Adopted, FirewallError> {
+    ) -> Result<Begun, FirewallError> {
         match &mut self.0 {
-            Some(kernel) => kernel.adopt(settings, knock_ports, live, now),
-            None if matches!(settings, Settings::Untouched) => Ok(Adopted::default()),
+            Some(kernel) => kernel.begin(settings, knock_ports, live, now),
+            None if matches!(settings, Settings::Untouched) => Ok(Begun::Done(Adopted::default())),
             None => Err(FirewallError::NotLive),
         }
+    }
+
+    /// Goes by the settings of a table that was written, with the grants that hold by now.
+    ///
+    /// # Errors
+    /// Why it could not be written. Nothing has changed then, and the firewall goes on with the settings that it had.
+    pub fn finish(&mut self, rewritten: Rewritten, live: &[Grant]) -> Result<Adopted, FirewallError> {
+        self.0.as_mut().map_or(Ok(Adopted::default()), |kernel| kernel.finish(rewritten, live))
     }
 
     /// Lets each grant end no earlier than `ttl` from now. One that the kernel holds for longer stays as it is; a

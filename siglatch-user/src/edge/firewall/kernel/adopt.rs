@@ -6,60 +6,72 @@ use std::collections::HashSet;
 use siglatch_common::units::Boot;
 
 use super::super::elements::{A_MESSAGE, Element};
+use super::super::rewrite::{Rewrite, Rewritten, Written};
 use super::super::skeleton::Skeleton;
 use super::super::target::{Kind, Target};
-use super::super::{Adopted, FirewallError};
-use super::{House, Kernel, take_out};
+use super::super::{Adopted, Begun, FirewallError};
+use super::{House, Kernel, open_netlink, take_out};
 use crate::config::{Firewall as Settings, OperatorSets, OwnTable};
 use crate::gate::{Grant, GrantKey};
 
 impl Kernel {
-    /// Does what [`super::super::Firewall::adopt`] says.
-    pub(in super::super) fn adopt(
+    /// Does what [`super::super::Firewall::begin`] says.
+    pub(in super::super) fn begin(
         &mut self,
         settings: &Settings,
         knock_ports: &[u16],
         live: &[Grant],
         now: Boot,
-    ) -> Result<Adopted, FirewallError> {
-        let changed = match (settings, &self.house) {
-            (Settings::Table(own), House::Own { .. }) => self.rebuild(own, knock_ports, live)?,
-            (Settings::Sets(sets), House::Operator) => self.move_grants(sets, live, now)?,
-            (Settings::Table(_) | Settings::Sets(_) | Settings::Untouched, _) => return Err(FirewallError::NotLive),
-        };
-        if !changed {
-            return Ok(Adopted::default());
+    ) -> Result<Begun, FirewallError> {
+        match (settings, &self.house) {
+            (Settings::Table(own), House::Own { .. }) => self.prepare(own, knock_ports, live),
+            (Settings::Sets(sets), House::Operator) => {
+                let has_moved = self.move_grants(sets, live, now)?;
+                Ok(Begun::Done(if has_moved { self.settle(live) } else { Adopted::default() }))
+            }
+            (Settings::Table(_) | Settings::Sets(_) | Settings::Untouched, _) => Err(FirewallError::NotLive),
         }
+    }
+
+    /// Does what [`super::super::Firewall::finish`] says.
+    pub(in super::super) fn finish(&mut self, rewritten: Rewritten, live: &[Grant]) -> Result<Adopted, FirewallError> {
+        let Rewritten { rewrite: Rewrite { nft: _, netlink, target, skeleton, live: before }, outcome } = rewritten;
+        self.spare = Some(netlink);
+        let Written { inventory, kept } = outcome?;
+        let House::Own { skeleton: ours, written, nft: _ } = &mut self.house else {
+            return Err(FirewallError::NotLive);
+        };
+        (self.target, *ours, *written) = (target, skeleton, inventory);
+        let live_keys: HashSet<_> = live.iter().map(|grant| grant.key).collect();
+        let given = before.into_iter().map(|grant| grant.key).filter(|key| !kept.contains(&Kind::of(key)));
+        let risen = given.filter(|key| !live_keys.contains(key)).collect();
+        Ok(Adopted { risen, ..self.settle(live) })
+    }
+
+    /// Goes by the target that it has now.
+    fn settle(&mut self, live: &[Grant]) -> Adopted {
         let has_no_set = |key: &GrantKey| self.target.set(Kind::of(key)).is_none();
         let placeless: Vec<_> = live.iter().map(|grant| grant.key).filter(has_no_set).collect();
         placeless.iter().for_each(|key| self.held.forget(key));
         self.watched.set(&self.target);
-        Ok(Adopted { changed, placeless })
+        Adopted { placeless, risen: Vec::new() }
     }
 
-    /// Writes our table anew, unless it stays as it was.
-    fn rebuild(&mut self, own: &OwnTable, knock_ports: &[u16], live: &[Grant]) -> Result<bool, FirewallError> {
+    /// Makes everything ready to write our table anew, unless it stays as it was.
+    fn prepare(&mut self, own: &OwnTable, knock_ports: &[u16], live: &[Grant]) -> Result<Begun, FirewallError> {
         let (target, wanted) = (Target::own(own), Box::new(Skeleton::new(own, knock_ports)));
         if !target.is_in_table_of(&self.target) {
             return Err(FirewallError::NotLive);
         }
-        let House::Own { skeleton, .. } = &mut self.house else {
-            return Ok(false);
+        let House::Own { nft, skeleton, written: _ } = &self.house else {
+            return Err(FirewallError::NotLive);
         };
         if *skeleton == wanted {
-            return Ok(false);
+            return Ok(Begun::Done(Adopted::default()));
         }
-        let before = (std::mem::replace(&mut self.target, target), std::mem::replace(skeleton, wanted));
-        match self.install(live) {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                self.target = before.0;
-                if let House::Own { skeleton, .. } = &mut self.house {
-                    *skeleton = before.1;
-                }
-                Err(error)
-            }
-        }
+        let nft = nft.clone();
+        let netlink = self.spare.take().map_or_else(open_netlink, Ok)?;
+        Ok(Begun::Aside(Box::new(Rewrite { nft, netlink, target, skeleton: wanted, live: live.to_vec() })))
     }
 
     /// Writes the grants into the sets that are named now, then takes them out of those that are not any more.
