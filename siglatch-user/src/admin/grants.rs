@@ -1,5 +1,6 @@
 //! Grants as an operator asks for them, sees them, extends them and takes them back. Never decides who is let in.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
@@ -189,22 +190,30 @@ impl GrantPage {
     /// How many grants a reply names that is about how many there were.
     pub const FIRST: usize = 100;
 
-    /// The grants that a query asks for, of all that there are, by address and place. Nothing is copied but these.
+    /// The grants that a query asks for, of all that there are, which come in whatever order: the first by address and place.
+    /// Nothing is copied but these.
     #[must_use]
     pub fn select<'a>(grants: impl IntoIterator<Item = GrantView<'a>>, query: &GrantsQuery) -> Self {
         let limit = query.limit.unwrap_or(Self::MAX).min(Self::MAX);
         let after = query.after.as_ref().map(GrantSpot::key);
         let mut page = Self::default();
+        let mut first = BTreeMap::new();
         for grant in grants.into_iter().filter(|grant| query.which.means(grant)) {
             page.total += 1;
-            if after.is_some_and(|after| (grant.source, grant.place) <= after) {
+            let spot = (grant.source, grant.place);
+            if after.is_some_and(|after| spot <= after) {
                 continue;
             }
-            match page.grants.len() < limit {
-                true => page.grants.push(grant.into()),
-                false => page.more = true,
+            if first.len() == limit {
+                page.more = true;
+                if first.last_key_value().is_none_or(|(last, _)| spot > *last) {
+                    continue;
+                }
+                first.pop_last();
             }
+            first.insert(spot, grant);
         }
+        page.grants = first.into_values().map(GrantEntry::from).collect();
         page
     }
 }

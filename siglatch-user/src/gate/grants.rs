@@ -1,6 +1,6 @@
 //! The grants that hold, and until when. Never opens or closes anything: the kernel's timeouts do that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use siglatch_common::address::Address;
@@ -8,18 +8,22 @@ use siglatch_common::units::Boot;
 
 use super::deed::Opening;
 use super::{Grant, GrantKey, Refusal, Revocation};
-use crate::policy::{Protocol, Service};
 
-/// The grants that hold.
+/// The grants that hold. Opening one among many takes no longer than among few: by address, no order is kept, and it is hashed
+/// with a key of this process's own, as users choose addresses.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
-    held: BTreeMap<GrantKey, Held>,
-    by_end: BTreeSet<(Boot, GrantKey)>,
+    /// By the address that holds them, each in the order of their keys; never none.
+    held: HashMap<Address, Vec<Held>>,
+    /// When there is something to end, and for which address.
+    by_end: BTreeSet<(Boot, Address)>,
+    count: usize,
     changes: Vec<Change>,
 }
 
 #[derive(Debug)]
 struct Held {
+    key: GrantKey,
     until: Boot,
     label: String,
 }
@@ -48,7 +52,7 @@ impl Grants {
     /// [`Refusal::Overloaded`] if there is none.
     pub(super) fn check(&mut self, more: usize, now: Boot) -> Result<(), Refusal> {
         self.expire(now);
-        if self.held.len() + more > Self::CAPACITY {
+        if self.count + more > Self::CAPACITY {
             return Err(Refusal::Overloaded);
         }
         Ok(())
@@ -67,7 +71,7 @@ impl Grants {
     pub(super) fn preview(&self, opening: &Opening<'_>, label: &str, now: Boot) -> Vec<Grant> {
         let wanted = now.after(opening.ttl);
         let grants = opening.keys.iter().map(|key| {
-            let until = self.held.get(key).map_or(wanted, |held| held.until.max(wanted));
+            let until = self.get(key).map_or(wanted, |held| held.until.max(wanted));
             Grant { key: *key, ttl: until.since(now), label: label.to_owned() }
         });
         grants.collect()
@@ -77,7 +81,7 @@ impl Grants {
     pub(super) fn close(&mut self, source: Address, labels: &BTreeSet<String>, now: Boot) -> Vec<Grant> {
         let grants = self.labelled(source, labels, now);
         for grant in &grants {
-            let before = self.drop(grant.key);
+            let before = self.take(&grant.key);
             self.changes.push(Change { key: grant.key, before });
         }
         grants
@@ -85,21 +89,22 @@ impl Grants {
 
     /// What [`Grants::close`] would give.
     pub(super) fn labelled(&self, source: Address, labels: &BTreeSet<String>, now: Boot) -> Vec<Grant> {
-        let of_source = self.of_source(source).filter(|(_, held)| held.until > now && labels.contains(&held.label));
-        of_source.map(|(key, held)| held.to_grant(*key, now)).collect()
+        let of_source = self.of_source(source).iter();
+        let meant = of_source.filter(|held| held.until > now && labels.contains(&held.label));
+        meant.map(|held| held.to_grant(now)).collect()
     }
 
     /// Ends those that an operator means; no knock that is taken back brings them back.
     pub(super) fn revoke(&mut self, revocation: &Revocation, now: Boot) -> Vec<Grant> {
-        let means = |key: &GrantKey, held: &Held| revocation.means(key, &held.label);
-        let meant = self.held.iter().filter(|(key, held)| means(key, held));
-        let mut ended: BTreeMap<_, _> = meant.map(|(key, held)| (*key, held.to_grant(*key, now))).collect();
+        let means = |held: &Held| revocation.means(&held.key, &held.label);
+        let meant = self.held.values().flatten().filter(|held| means(held));
+        let mut ended: BTreeMap<_, _> = meant.map(|held| (held.key, held.to_grant(now))).collect();
         for key in ended.keys() {
-            self.drop(*key);
+            self.take(key);
         }
         for Change { key, before } in &mut self.changes {
-            if let Some(before) = before.take_if(|before| means(key, before)) {
-                ended.entry(*key).or_insert_with(|| before.to_grant(*key, now));
+            if let Some(before) = before.take_if(|before| means(before)) {
+                ended.entry(*key).or_insert_with(|| before.to_grant(now));
             }
         }
         ended.into_values().filter(|grant| !grant.ttl.is_zero()).collect()
@@ -108,10 +113,10 @@ impl Grants {
     /// Ends those that are no longer to be held. What knocks have changed before is not taken back any more.
     pub(super) fn retain(&mut self, may_stay: impl Fn(&GrantKey, &str) -> bool, now: Boot) -> Vec<Grant> {
         self.changes.clear();
-        let over = self.held.iter().filter(|(key, held)| !may_stay(key, &held.label));
-        let ended: Vec<_> = over.map(|(key, held)| held.to_grant(*key, now)).collect();
+        let over = self.in_order(|held| !may_stay(&held.key, &held.label));
+        let ended: Vec<_> = over.into_iter().map(|held| held.to_grant(now)).collect();
         for grant in &ended {
-            self.drop(grant.key);
+            self.take(&grant.key);
         }
         ended.into_iter().filter(|grant| !grant.ttl.is_zero()).collect()
     }
@@ -120,13 +125,13 @@ impl Grants {
     /// hold longer than before.
     pub(super) fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Boot) -> (Vec<Grant>, Vec<Grant>) {
         let until = now.after(ttl);
-        let is_meant = |key: &GrantKey, held: &Held| held.until > now && revocation.means(key, &held.label);
-        let keys: Vec<_> = self.held.iter().filter(|(key, held)| is_meant(key, held)).map(|(key, _)| *key).collect();
+        let is_meant = |held: &Held| held.until > now && revocation.means(&held.key, &held.label);
+        let keys: Vec<_> = self.in_order(is_meant).into_iter().map(|held| held.key).collect();
         let (mut meant, mut extended) = (Vec::new(), Vec::new());
         for key in keys {
-            let Some(held) = self.held.get(&key) else { continue };
+            let Some(held) = self.get(&key) else { continue };
             let is_shorter = held.until < until;
-            let grant = Grant { ttl: held.until.max(until).since(now), ..held.to_grant(key, now) };
+            let grant = Grant { ttl: held.until.max(until).since(now), ..held.to_grant(now) };
             if is_shorter {
                 self.hold(key, until, &grant.label);
                 extended.push(grant.clone());
@@ -138,7 +143,7 @@ impl Grants {
 
     /// How long one holds from now; nothing if it does not.
     pub(super) fn left(&self, key: &GrantKey, now: Boot) -> Option<Duration> {
-        self.held.get(key).map(|held| held.until.since(now)).filter(|left| !left.is_zero())
+        self.get(key).map(|held| held.until.since(now)).filter(|left| !left.is_zero())
     }
 
     /// What knocks have changed since the last call.
@@ -150,34 +155,32 @@ impl Grants {
     /// it would have ended.
     pub(super) fn undo(&mut self, changes: Vec<Change>) {
         for Change { key, before } in changes.into_iter().rev() {
-            self.drop(key);
+            self.take(&key);
             if let Some(before) = before {
-                self.by_end.insert((before.until, key));
-                self.held.insert(key, before);
+                self.put(before);
             }
         }
     }
 
-    /// Everything that holds now, with the time left.
+    /// Everything that holds now, in the order of the keys, with the time left.
     pub(super) fn live(&self, now: Boot) -> Vec<Grant> {
-        let live = self.held.iter().filter(|(_, held)| held.until > now);
-        live.map(|(key, held)| held.to_grant(*key, now)).collect()
+        self.in_order(|held| held.until > now).into_iter().map(|held| held.to_grant(now)).collect()
     }
 
-    /// Everything that holds now, in the order of the keys, with the time left and the label.
+    /// Everything that holds now, in no order, with the time left and the label.
     pub(super) fn each(&self, now: Boot) -> impl Iterator<Item = (&GrantKey, Duration, &str)> {
-        let live = self.held.iter().filter(move |(_, held)| held.until > now);
-        live.map(move |(key, held)| (key, held.until.since(now), held.label.as_str()))
+        let live = self.held.values().flatten().filter(move |held| held.until > now);
+        live.map(move |held| (&held.key, held.until.since(now), held.label.as_str()))
     }
 
     /// How many there are; those that are over count until [`Grants::expire`].
-    pub(super) fn len(&self) -> usize {
-        self.held.len()
+    pub(super) const fn len(&self) -> usize {
+        self.count
     }
 
     /// Whether somebody holds a grant of whatever service now.
     pub(super) fn is_held_by(&self, source: Address, now: Boot) -> bool {
-        self.of_source(source).any(|(_, held)| held.until > now)
+        self.of_source(source).iter().any(|held| held.until > now)
     }
 
     pub(super) fn next_expiry(&self) -> Option<Boot> {
@@ -185,49 +188,83 @@ impl Grants {
     }
 
     pub(super) fn expire(&mut self, now: Boot) {
-        while let Some(&(until, key)) = self.by_end.first() {
+        while let Some(&(until, source)) = self.by_end.first() {
             if until > now {
                 break;
             }
             self.by_end.pop_first();
-            self.held.remove(&key);
+            let Some(of_source) = self.held.get_mut(&source) else { continue };
+            let before = of_source.len();
+            of_source.retain(|held| held.until > now);
+            self.count -= before - of_source.len();
+            if of_source.is_empty() {
+                self.held.remove(&source);
+            }
         }
     }
 
-    fn of_source(&self, source: Address) -> impl Iterator<Item = (&GrantKey, &Held)> {
-        let first = GrantKey { source, destination: None, service: Service { protocol: Protocol::Tcp, port: 0 } };
-        self.held.range(first..).take_while(move |(key, _)| key.source == source)
+    /// In the order of the keys.
+    fn in_order(&self, is_meant: impl Fn(&Held) -> bool) -> Vec<&Held> {
+        let mut meant: Vec<_> = self.held.values().flatten().filter(|held| is_meant(held)).collect();
+        meant.sort_unstable_by_key(|held| held.key);
+        meant
     }
 
-    fn drop(&mut self, key: GrantKey) -> Option<Held> {
-        let held = self.held.remove(&key)?;
-        self.by_end.remove(&(held.until, key));
+    fn of_source(&self, source: Address) -> &[Held] {
+        self.held.get(&source).map_or(&[], Vec::as_slice)
+    }
+
+    fn get(&self, key: &GrantKey) -> Option<&Held> {
+        let of_source = self.of_source(key.source);
+        let place = of_source.binary_search_by_key(key, |held| held.key).ok()?;
+        of_source.get(place)
+    }
+
+    fn take(&mut self, key: &GrantKey) -> Option<Held> {
+        let of_source = self.held.get_mut(&key.source)?;
+        let place = of_source.binary_search_by_key(key, |held| held.key).ok()?;
+        let held = of_source.remove(place);
+        self.count -= 1;
+        if !of_source.iter().any(|other| other.until == held.until) {
+            self.by_end.remove(&(held.until, key.source));
+        }
+        if of_source.is_empty() {
+            self.held.remove(&key.source);
+        }
         Some(held)
+    }
+
+    /// There must be none of that key.
+    fn put(&mut self, held: Held) {
+        self.by_end.insert((held.until, held.key.source));
+        // Most addresses hold one.
+        let of_source = self.held.entry(held.key.source).or_insert_with(|| Vec::with_capacity(1));
+        let place = of_source.partition_point(|other| other.key < held.key);
+        of_source.insert(place, held);
+        self.count += 1;
     }
 
     /// Opens or extends; nothing changes if it holds so long already.
     fn hold(&mut self, key: GrantKey, until: Boot, label: &str) -> Option<Change> {
-        if self.held.get(&key).is_some_and(|held| held.until >= until) {
+        if self.get(&key).is_some_and(|held| held.until >= until) {
             return None;
         }
-        let before = self.held.insert(key, Held { until, label: label.to_owned() });
-        if let Some(before) = &before {
-            self.by_end.remove(&(before.until, key));
-        }
-        self.by_end.insert((until, key));
+        let before = self.take(&key);
+        self.put(Held { key, until, label: label.to_owned() });
         Some(Change { key, before })
     }
 }
 
 impl Held {
-    fn to_grant(&self, key: GrantKey, now: Boot) -> Grant {
-        Grant { key, ttl: self.until.since(now), label: self.label.clone() }
+    fn to_grant(&self, now: Boot) -> Grant {
+        Grant { key: self.key, ttl: self.until.since(now), label: self.label.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Protocol, Service};
 
     #[test]
     fn a_grant_is_held_by_its_source_until_its_end() {

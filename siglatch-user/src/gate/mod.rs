@@ -271,13 +271,13 @@ impl Gate {
         self.start_programs();
     }
 
-    /// Every grant that holds now, with the time left.
+    /// Every grant that holds now, in the order of the keys, with the time left.
     #[must_use]
     pub fn live_grants(&self, now: Boot) -> Vec<Grant> {
         self.grants.live(now)
     }
 
-    /// The same without copies: key, time left and label, in the order of the keys.
+    /// The same without copies, and in no order: key, time left and label.
     pub fn each_grant(&self, now: Boot) -> impl Iterator<Item = (&GrantKey, Duration, &str)> {
         self.grants.each(now)
     }

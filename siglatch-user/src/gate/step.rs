@@ -1,7 +1,7 @@
 //! Rung 3: the turn of a step in its sequence. What a stranger sends changes nothing here: only authentic, fresh
 //! knocks arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 
 use siglatch_common::address::Address;
@@ -28,7 +28,7 @@ pub(super) struct Stepped {
 /// Bounded: a user has at most [`Steps::PER_USER`] addresses under way; one more, and the oldest starts again.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    under_way: BTreeMap<UserId, Vec<Progress>>,
+    under_way: HashMap<UserId, Vec<Progress>>,
     by_deadline: BTreeSet<(Boot, UserId, Address)>,
     /// Whose sequences have come further.
     taken: Vec<(UserId, Address)>,

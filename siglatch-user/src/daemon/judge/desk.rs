@@ -1,7 +1,7 @@
 //! What the judge answers operators: grants, users, actions, sequences, debts, debugging. Never reads from a socket, and
 //! never waits for what it has others do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::policy::{Action, ActionKind, Allowed, Policy, Sequence};
 
 /// The last knock of each user that was admitted, by name: a number may be another's after a reload.
 #[derive(Debug, Default)]
-pub(super) struct LastKnocks(BTreeMap<String, LastKnock>);
+pub(super) struct LastKnocks(HashMap<String, LastKnock>);
 
 impl Judge {
     /// Answers one request.
