@@ -1,6 +1,6 @@
 //! What a daemon lives through: kills at any moment, state files that make no sense, no descriptors left. Nothing is admitted
 //! twice, no grant outlives its time, no ban is lost. (A full disk is in `e2e_disk`, a firewall that others change in
-//! `e2e_firewall`; steps of the clock are told to gate and bans by value, in their own tests.)
+//! `e2e_firewall`, a clock that is set in `e2e_clock`.)
 #![expect(clippy::disallowed_methods, reason = "files of the state folder are what is damaged here")]
 
 use std::fs;

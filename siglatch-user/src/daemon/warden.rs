@@ -5,6 +5,7 @@ mod desk;
 mod due;
 mod news;
 mod samples;
+mod wall_clock;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::keys::GateKeys;
 use due::{Due, MINUTE, POLLING, SWEEPING};
 use news::{News, Totals, tell_files};
 use samples::{Samples, Share};
+use wall_clock::WallClock;
 
 /// What the warden is told.
 #[derive(Debug)]
@@ -112,6 +114,7 @@ pub(super) struct Warden {
     of_flood_span: Samples,
     news: News,
     due: Due,
+    wall_clock: WallClock,
     events: Receiver<Event>,
     unheard: Arc<AtomicU64>,
     /// How many there were when they were told last.
@@ -190,6 +193,7 @@ impl Warden {
             epoch: None,
             news: News::new(),
             due: Due::new(now.boot),
+            wall_clock: WallClock::new(now),
             lists,
             store,
             allow,
@@ -408,6 +412,10 @@ impl Warden {
     /// Does whatever is due.
     fn keep_time(&mut self) {
         let now = clock::now();
+        if let Some(seconds) = self.wall_clock.set_by(now) {
+            self.load_stamp_keys(now);
+            self.news.clock_set(seconds);
+        }
         if self.due.sweep <= now.boot {
             self.due.sweep = now.boot.after(SWEEPING);
             self.sweep(now);

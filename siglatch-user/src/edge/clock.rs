@@ -1,6 +1,8 @@
 //! Reads the clocks, and lets threads rest: the only place where time enters. Never says what is due.
+//!
+//! The clock on the wall is read as the C library has it, so that a test can set it for one process.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use siglatch_common::units::{Boot, Now, Wall};
@@ -28,12 +30,13 @@ pub fn rest(span: Duration) {
 
 /// `CLOCK_REALTIME`, as it stands; the epoch, for clocks set before it.
 fn wall() -> Wall {
-    Wall::from_secs(u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0))
+    Wall::from_secs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Both clocks, as records of the audit log have them.
 #[must_use]
 pub fn stamp() -> Stamp {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
-    Stamp { micros: tv_sec.saturating_mul(1_000_000).saturating_add(tv_nsec / 1000), boot: boot() }
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Stamp { micros: since.map_or_else(|before| -micros(before.duration()), micros), boot: boot() }
 }

@@ -44,7 +44,7 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    const TEST: [Tool; 10] = [
+    const TEST: [Tool; 11] = [
         Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] },
         Tool { program: "lintian", packages: &["lintian"] },
         Tool { program: "systemd-nspawn", packages: &["systemd-container"] },
@@ -55,6 +55,7 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "journalctl", packages: &["systemd"] },
         Tool { program: "prometheus", packages: &["prometheus"] },
         Tool { program: "promtool", packages: &["prometheus"] },
+        Tool { program: "faketime", packages: &["faketime"] },
     ];
     let run = RUN.into_iter().filter(|_| to_run);
     BUILD.into_iter().chain(run).chain(TEST.into_iter().filter(|_| to_test)).collect()

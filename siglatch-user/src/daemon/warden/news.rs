@@ -59,6 +59,15 @@ impl News {
         }
     }
 
+    pub(super) fn clock_set(&mut self, seconds: i64) {
+        if self.may_tell() {
+            warn!(
+                seconds,
+                "the clock on the wall was set: knocks are fresh by the new time; grants, bans and sequences end when they would have"
+            );
+        }
+    }
+
     pub(super) fn list_failed(&mut self, error: &ListError) {
         if self.may_tell() {
             error!(error = with_causes(error), "the filter's lists are not as they should be");
