@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use siglatch_client::knocker::Knock;
-use siglatch_tests::gateway::{BOB, DATABASE, Gateway, OPEN, Plan, SSH, STEPS, knock, sealed};
+use siglatch_tests::gateway::{BOB, DATABASE, Gateway, OPEN, Plan, SSH, STEPS, knock, now, sealed};
 use siglatch_tests::process::{PATIENCE, outcome, program, wait_until};
 use siglatch_tests::scene::GATEWAY;
 use siglatch_tests::script::Scripts;
@@ -94,6 +94,49 @@ fn a_sequence_under_way_goes_on_and_what_cannot_change_is_named() -> Result<()> 
     let status = stage.gateway.ctl_json(&["status"])?;
     ensure!(status["configuration"]["at_next_start"][0] == "[audit] file", "{status}");
     ensure!(!stage.gateway.file("elsewhere.jsonl").exists());
+    Ok(())
+}
+
+#[test]
+fn how_late_a_knock_may_be_changes_at_once_and_nothing_is_admitted_twice_by_it() -> Result<()> {
+    let late = |secs: u32| Knock { timestamp: now() - secs, ..knock(OPEN) };
+    let skew = |skew: &str| Plan::plus(&format!("[knock]\nmax_skew = \"{skew}\"\n"));
+    let stage = Stage::with(&skew("5s"))?;
+    let [strict, wide, narrow] = [stage.newcomer()?, stage.newcomer()?, stage.newcomer()?];
+    stage.knock(&late(60), strict)?;
+    stage.refuses(1, "stale", strict)?;
+
+    stage.gateway.configure(&skew("5m"))?;
+    let said = stage.gateway.ctl(&["reload"])?;
+    ensure!(said.contains("[knock] max_skew: 5s → 5m") && !said.contains("next start"), "{said}");
+    let admitted = late(120);
+    stage.knock(&admitted, wide)?;
+    stage.opens(wide)?;
+
+    for (skew_is, reason, times) in [("5s", "stale", 1), ("5m", "replay", 1)] {
+        stage.gateway.configure(&skew(skew_is))?;
+        stage.gateway.ctl(&["reload"])?;
+        stage.knock(&admitted, wide)?;
+        stage.refuses(times, reason, wide)?;
+    }
+    stage.knock(&knock(OPEN), narrow)?;
+    stage.opens(narrow)
+}
+
+#[test]
+fn the_first_program_needs_a_restart_and_the_answer_says_so() -> Result<()> {
+    let mut stage = Stage::new()?;
+    let rule = "[action.first-program]\nid = 40\nusers = \"all\"\nexec = [\"/bin/true\"]\nrun_as = \"nobody\"\n";
+    stage.gateway.configure(&Plan::plus(rule))?;
+    let (code, said) = ctl(&stage.gateway, &["reload"])?;
+    ensure!(code != 0 && said.contains("started without programs") && said.contains("restart it"), "{code}: {said}");
+    ensure!(said.contains("nothing has changed"), "{said}");
+    stage.knock(&knock(OPEN), client(true))?;
+    stage.opens(client(true))?;
+    stage.daemon.kill()?;
+    stage.daemon = stage.gateway.start()?;
+    stage.knock(&knock(40), client(false))?;
+    stage.daemon.wait_for("program done")?;
     Ok(())
 }
 

@@ -66,11 +66,6 @@ const HELD: &[Held] = &[
     xdp!("[ingress] attach", attach),
     xdp!("[ingress] pin_dir", pin_dir),
     held!("[keys] threads", key_threads),
-    Held {
-        key: "[knock] max_skew",
-        differs: |old, new| old.policy.max_skew() != new.policy.max_skew(),
-        keep: |new, old| new.policy.set_max_skew(old.policy.max_skew()),
-    },
     held!("[state] dir", state_dir),
     held!("[limits] sources", limits.sources),
     held!("[limits] copies", limits.copies),

@@ -37,7 +37,7 @@ pub(super) fn compare(old: &Settings, new: &Settings, to: &mut Comparison) {
         key_threads: _,
         nonce_capacity,
         firewall,
-        policy: _,
+        policy,
         server_key: _,
         user_keys: _,
     } = old;
@@ -45,6 +45,7 @@ pub(super) fn compare(old: &Settings, new: &Settings, to: &mut Comparison) {
     self::ingress([ingress, &new.ingress], to);
     self::ports([ports, &new.ports], to);
     keys(old, new, to);
+    to.key("[knock]", "max_skew", [&policy.max_skew(), &new.policy.max_skew()], time);
     to.key("[state]", "nonces", [nonce_capacity, &new.nonce_capacity], usize::to_string);
     self::limits([limits, &new.limits], to);
     for lane in Lane::ALL {

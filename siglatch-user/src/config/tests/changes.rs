@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
             HELD,
         ],
     ),
-    ("[knock] max_skew", "max_skew = \"60s\"", "max_skew = \"30s\"", &[HELD]),
+    ("[knock] max_skew", "max_skew = \"60s\"", "max_skew = \"30s\"", &["[knock] max_skew: 1m → 30s"]),
     ("[state] dir", "dir = \"/var/lib/siglatch\"", "dir = \"/srv\"", &[HELD]),
     ("[state] nonces", "1_000_000 ", "2_000_000 ", &["[state] nonces: 1000000 → 2000000"]),
     ("[limits] rate", "rate = 10 ", "rate = 20 ", &["[limits] rate: 10 → 20"]),
