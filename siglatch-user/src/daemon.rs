@@ -35,10 +35,10 @@ use tracing::warn;
 use crate::config::Settings;
 use crate::ctl::{Failure, Loaded};
 use crate::edge::action::{Endings, Starter};
-use crate::edge::clock;
 use crate::edge::notify::Notifier;
 use crate::edge::privilege::Acting;
 use crate::edge::watched_file::WatchedFile;
+use crate::edge::{clock, formats};
 use configuration::{Beginning, Configuration};
 use errands::Errands;
 use ground::{Ground, tell_ready};
@@ -83,6 +83,7 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
             "DRY RUN: knocks are judged and nothing is done for them; no service is closed or opened, nobody is banned"
         );
     }
+    formats::check(&settings.state_dir)?;
     let begun = Beginning::of(settings, dry_run)?;
     let ground = Ground::take(&begun.in_force).await?;
     // Threads that are begun from here on can do no more than this one.

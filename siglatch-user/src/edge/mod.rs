@@ -12,6 +12,7 @@ pub mod clock;
 pub mod conntrack;
 pub mod files;
 pub mod firewall;
+pub mod formats;
 mod fresh_file;
 pub mod instance;
 pub mod itself;
