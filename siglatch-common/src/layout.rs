@@ -32,8 +32,8 @@ layout!(Counters, size 168, align 8);
 layout!(Ban, size 24, align 8, { until @ 0, hits @ 8, reason @ 16, step @ 20 });
 layout!(Pace, size 16, align 8, { interval_ns @ 0, burst_ns @ 8 });
 
-/// What the bytes of all maps mean: the one value of the map `layout`. Maps pinned by a daemon with another number
-/// are made anew.
+/// What the bytes of all maps mean: the one value of the map `layout`. Maps pinned by an earlier daemon with another number
+/// are made anew; the rings among them only if [`LayoutVersion::records`] differs, for knocks wait there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct LayoutVersion {
@@ -43,8 +43,31 @@ pub struct LayoutVersion {
 layout!(LayoutVersion, size 4, align 4, { version @ 0 });
 
 impl LayoutVersion {
-    /// Raised whenever a field of a map type changes its meaning or place, or an outcome is added or moved.
-    pub const OURS: Self = Self { version: 2 };
+    /// That of this program.
+    pub const OURS: Self = Self::new(0, 2);
+
+    /// `records` is raised whenever a field of [`Candidate`] changes its meaning or place; `maps` whenever one of another map type
+    /// does, or an outcome is added or moved.
+    #[must_use]
+    pub const fn new(records: u16, maps: u16) -> Self {
+        let ([r0, r1], [m0, m1]) = (records.to_be_bytes(), maps.to_be_bytes());
+        Self { version: u32::from_be_bytes([r0, r1, m0, m1]) }
+    }
+
+    /// The meaning of what stands in the rings.
+    #[must_use]
+    pub const fn records(self) -> u16 {
+        let [r0, r1, ..] = self.version.to_be_bytes();
+        u16::from_be_bytes([r0, r1])
+    }
+
+    /// Whether a later program has written it.
+    #[must_use]
+    pub const fn is_later_than_ours(self) -> bool {
+        let [_, _, m0, m1] = self.version.to_be_bytes();
+        let [_, _, o0, o1] = Self::OURS.version.to_be_bytes();
+        self.records() > Self::OURS.records() || u16::from_be_bytes([m0, m1]) > u16::from_be_bytes([o0, o1])
+    }
 }
 
 /// What a knock port accepts.

@@ -85,6 +85,18 @@ pub enum XdpError {
         #[source]
         source: MapError,
     },
+    /// A later program has made the pinned maps.
+    #[error(
+        "the maps under {path} are of layout {version}, and this siglatch-user knows layout {ours}: a later one has made them. Install that again; or, to stay with this one, `siglatch-user --detach` takes them away, and bans come back from the state folder"
+    )]
+    Later {
+        /// The pin folder.
+        path: PathBuf,
+        /// What the maps say.
+        version: u32,
+        /// Ours.
+        ours: u32,
+    },
     /// The ring cannot be waited for.
     #[error("cannot wait for the ring of candidates: {0}")]
     Poll(#[source] io::Error),

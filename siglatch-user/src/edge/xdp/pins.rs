@@ -32,6 +32,8 @@ pub(super) const MAPS: [&str; 15] = [
     LAYOUT,
 ];
 
+/// Those in which candidates wait.
+const RINGS: [&str; 3] = ["lane_stamped", "lane_known", "lane_unknown"];
 /// The map that says what the bytes of the others mean.
 const LAYOUT: &str = "layout";
 const PROGRAM: &str = "program";
@@ -64,9 +66,19 @@ impl Pins {
 
     /// Removes pins whose layout is not that of `fresh`, maps made anew from our own object; names them.
     ///
-    /// The running program keeps the old maps until it is replaced.
+    /// The running program keeps the old maps until it is replaced. Rings are kept as long as their records mean the same: what
+    /// arrives until then is judged.
+    ///
+    /// # Errors
+    /// [`XdpError::Later`] if a later program has made them; nothing is removed then.
     pub(super) fn discard_stale(&self, fresh: &mut Ebpf) -> Result<Vec<&'static str>, XdpError> {
-        let all = !self.layout_is_ours();
+        let layout = self.layout();
+        if let Some(LayoutVersion { version }) = layout.filter(|layout| layout.is_later_than_ours()) {
+            let ours = LayoutVersion::OURS.version;
+            return Err(XdpError::Later { path: self.dir.clone(), version, ours });
+        }
+        let is_ours = layout == Some(LayoutVersion::OURS);
+        let has_our_records = layout.map(LayoutVersion::records) == Some(LayoutVersion::OURS.records());
         let mut stale = Vec::new();
         for name in MAPS {
             let path = self.map(name);
@@ -78,7 +90,8 @@ impl Pins {
             let pinned = pinned.info().map_err(XdpError::map(name))?;
             let ours = data(fresh.map(name).ok_or(XdpError::Object(name))?).ok_or(XdpError::Object(name))?;
             let ours = ours.info().map_err(XdpError::map(name))?;
-            if all || shape(&pinned) != shape(&ours) {
+            let fits = if RINGS.contains(&name) { has_our_records } else { is_ours };
+            if !fits || shape(&pinned) != shape(&ours) {
                 remove(&path)?;
                 stale.push(name);
             }
@@ -167,10 +180,10 @@ impl Pins {
         Ok(names.filter_map(|name| name.strip_prefix(LINK_PREFIX).map(str::to_owned)).collect())
     }
 
-    fn layout_is_ours(&self) -> bool {
+    fn layout(&self) -> Option<LayoutVersion> {
         let pinned = MapData::from_pin(self.map(LAYOUT)).ok().and_then(|data| Map::from_map_data(data).ok());
         let layout = pinned.and_then(|map| Array::<_, LayoutVersion>::try_from(map).ok());
-        layout.and_then(|layout| layout.get(&0, 0).ok()) == Some(LayoutVersion::OURS)
+        layout.and_then(|layout| layout.get(&0, 0).ok())
     }
 }
 
