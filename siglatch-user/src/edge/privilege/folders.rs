@@ -83,15 +83,19 @@ impl Folder {
 
     /// What in it is not the daemon's, if there is something.
     fn stranger(&self, entries: &[(OsString, FileType)]) -> Option<PathBuf> {
+        entries.iter().find(|entry| !self.is_ours(entry)).map(|(name, _)| self.path.join(name))
+    }
+
+    /// Whether an entry of it is the daemon's.
+    fn is_ours(&self, (name, kind): &(OsString, FileType)) -> bool {
         use std::os::unix::ffi::OsStrExt as _;
-        let is_ours = |(name, kind): &&(OsString, FileType)| match &self.purpose {
+        match &self.purpose {
             Purpose::Pins => true,
             Purpose::Whole => matches!(kind, FileType::RegularFile | FileType::Socket),
             Purpose::Beside(files) => {
                 *kind != FileType::Directory && files.iter().any(|file| name.as_bytes().starts_with(file.as_bytes()))
             }
-        };
-        entries.iter().find(|entry| !is_ours(entry)).map(|(name, _)| self.path.join(name))
+        }
     }
 }
 
@@ -125,6 +129,30 @@ pub(super) fn give(folders: &[Folder], identity: Option<&Identity>) -> Result<()
         fchown(&opened, Some(uid), Some(gid)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Takes the files of root's in the user's folders: an earlier daemon that was still root has written them as it ended. Where
+/// that is not allowed they stay, and whoever reads them says so.
+///
+/// Only regular files with one name, in folders that are the user's: a file of root's that somebody has linked there has two.
+pub(super) fn take_left_behind(folders: &[Folder], uid: Uid, gid: Gid) {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for folder in folders.iter().filter(|folder| folder.purpose != Purpose::Pins) {
+        let Ok(opened) = openat(CWD, &folder.path, OFlags::RDONLY | flags, Mode::empty()) else { continue };
+        if !fstat(&opened).is_ok_and(|found| found.st_uid == uid.as_raw()) {
+            continue;
+        }
+        let found = entries(&opened).unwrap_or_default();
+        for (name, _) in found.iter().filter(|entry| folder.is_ours(entry)) {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(file) = openat(&opened, name.as_os_str(), flags, Mode::empty()) else { continue };
+            let Ok(found) = fstat(&file) else { continue };
+            let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+            if is_file && found.st_uid == 0 && found.st_nlink == 1 {
+                let _ = chownat(&file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH);
+            }
+        }
+    }
 }
 
 /// Asks whether the user that this process is by now can write to its folders.
@@ -196,6 +224,32 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn what_root_has_left_in_the_users_folder_is_taken_and_a_link_to_a_file_of_roots_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();
+        let state = folder.path().join("state");
+        fs::create_dir(&state).unwrap();
+        for path in [state.join("bans.json"), elsewhere.path().join("shadow"), elsewhere.path().join("linked")] {
+            fs::write(path, "").unwrap();
+        }
+        fs::hard_link(elsewhere.path().join("linked"), state.join("ledger")).unwrap();
+        symlink(elsewhere.path().join("shadow"), state.join("known.json")).unwrap();
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+
+        // A folder that is not the user's is none of its business.
+        let folders = [Folder::whole(state.clone())];
+        let nobody = (Uid::from_raw(65534), Gid::from_raw(65534));
+        take_left_behind(&folders, nobody.0, nobody.1);
+        assert_eq!(owner(&state.join("bans.json")), 0);
+
+        std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+        take_left_behind(&folders, nobody.0, nobody.1);
+        assert_eq!(owner(&state.join("bans.json")), 65534);
+        assert_eq!(owner(&elsewhere.path().join("shadow")), 0);
+        assert_eq!(owner(&elsewhere.path().join("linked")), 0);
+    }
 
     #[test]
     fn a_new_folder_and_what_root_left_in_an_old_one_become_the_users() {

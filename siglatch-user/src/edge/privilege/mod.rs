@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid};
 use tracing::{info, warn};
 
 use crate::config::{Firewall, Ingress, MetricsAddress, Settings};
@@ -154,6 +154,9 @@ impl Acting {
     pub fn confine(self) -> Result<Standing, PrivilegeError> {
         alone()?;
         let Self { plan, user, uid } = self;
+        if uid != 0 {
+            folders::take_left_behind(&plan.own, geteuid(), getegid());
+        }
         let memory = memory::lock();
         let reach = Reach {
             own: plan.own.iter().map(|folder| folder.path.clone()).collect(),
