@@ -141,9 +141,15 @@ impl Gateway {
     /// # Errors
     /// If it is not built.
     pub fn command(&self) -> Result<Command> {
-        let mut command = self.namespace.command(program("siglatch-user")?);
+        Ok(self.command_of(&program("siglatch-user")?))
+    }
+
+    /// The same command of another daemon than this workspace's.
+    #[must_use]
+    pub fn command_of(&self, daemon: &Path) -> Command {
+        let mut command = self.namespace.command(daemon);
         command.env("NO_COLOR", "1").arg("--config").arg(self.config()).args(["--log", "debug"]);
-        Ok(command)
+        command
     }
 
     /// Starts the daemon, and waits until it is ready.

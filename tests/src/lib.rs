@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod capture;
 pub mod cases;
 pub mod fake_clock;
+pub mod earlier;
 pub mod flood;
 pub mod gateway;
 pub mod held_thread;
