@@ -67,6 +67,27 @@ fn lintian_finds_no_error() -> Result<()> {
 }
 
 #[test]
+fn apparmor_s_parser_takes_the_profile() -> Result<()> {
+    let parser = xtask::programs::on_path("apparmor_parser").context("no apparmor_parser: run `cargo xtask setup`")?;
+    // Compiled, and neither loaded nor kept: this kernel need not know AppArmor.
+    let compile = |profile: &Path| {
+        outcome(Command::new(&parser).args(["--skip-kernel-load", "--skip-cache", "--abort-on-error"]).arg(profile))
+    };
+    let profile = xtask::workspace_root().join("config/apparmor/siglatch-user");
+    let (code, said) = compile(&profile)?;
+    ensure!(code == 0, "{code}: {said}");
+    let names = run(Command::new(&parser).arg("--names").arg(&profile))?;
+    ensure!(["siglatch-user", "siglatch-nft"].iter().all(|name| names.lines().any(|line| line == *name)), "{names}");
+
+    let folder = Folder::new("profile")?;
+    let wrong = folder.0.join("siglatch-user");
+    fs::write(&wrong, fs::read_to_string(&profile)?.replace("capability bpf,", "capability bpff,"))?;
+    let (code, said) = compile(&wrong)?;
+    ensure!(code != 0, "it takes anything: {said}");
+    Ok(())
+}
+
+#[test]
 fn the_daemon_s_manual_page_knows_every_option() -> Result<()> {
     let (_, help) = outcome(Command::new(program("siglatch-user")?).arg("--help"))?;
     let page = fs::read_to_string(xtask::workspace_root().join("config/man/siglatch-user.8"))?.replace("\\-", "-");

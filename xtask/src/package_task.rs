@@ -10,6 +10,7 @@ use xtask::package::{self, Programs, Release, Squeeze, StaticTarget};
 use xtask::programs::cargo_for_workspace;
 
 use crate::progress::{Steps, detail, took};
+use crate::setup::packaging;
 
 /// What is to be packed.
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::of(2 * (usize::from(debs) + usize::from(tarball)));
     if debs {
         steps.next("Programs", options.profile.folder());
+        packaging::for_debs()?;
         let programs = options.profile.programs()?;
         steps.next("Debian packages", &release.debian());
         for deb in package::debs(&programs, &release, options.profile.squeeze(), &out)? {
@@ -62,8 +64,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     if tarball {
-        let target = StaticTarget::that_links_here();
-        steps.next("Static programs", target.triple());
+        steps.next("Static programs", "linked with musl where it can be had");
+        let target = packaging::for_static_programs();
+        detail(target.triple());
         let programs = static_programs(target)?;
         steps.next("Tarball", &release.version);
         tell(&package::static_tarball(&programs, &release, target, &out)?)?;

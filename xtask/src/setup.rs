@@ -6,6 +6,7 @@ mod bpffs;
 mod debian;
 mod linker;
 mod missing;
+pub(crate) mod packaging;
 mod quiet;
 
 use std::fs;

@@ -26,10 +26,14 @@ impl StaticTarget {
     /// What can be linked here: with musl if its target and its compiler are installed, else with glibc.
     #[must_use]
     pub fn that_links_here() -> Self {
-        let libraries =
-            answer(Command::new("rustc").args(["--print", "target-libdir", "--target", Self::Musl.triple()]));
-        let has_library = libraries.is_ok_and(|folder| Path::new(&folder).is_dir());
-        if has_library && on_path("musl-gcc").is_some() { Self::Musl } else { Self::Glibc }
+        if Self::Musl.has_library() && on_path("musl-gcc").is_some() { Self::Musl } else { Self::Glibc }
+    }
+
+    /// Whether Rust's own library for it is installed.
+    #[must_use]
+    pub fn has_library(self) -> bool {
+        let folder = answer(Command::new("rustc").args(["--print", "target-libdir", "--target", self.triple()]));
+        folder.is_ok_and(|folder| Path::new(&folder).is_dir())
     }
 
     /// As rustc calls it.
@@ -97,7 +101,7 @@ pub(super) fn build(
         let folder = if program == Programs::DAEMON { "sbin" } else { "bin" };
         tree.program(&format!("{folder}/{program}"), &path)?;
     }
-    fill(&tree, target)?;
+    fill(&tree, programs, target)?;
     tree.set_times(release.epoch)?;
 
     let archive = out.join(format!("{name}.tar"));
@@ -109,7 +113,7 @@ pub(super) fn build(
     Ok(archive.with_extension("tar.gz"))
 }
 
-fn fill(tree: &Tree, target: StaticTarget) -> Result<()> {
+fn fill(tree: &Tree, programs: &Programs, target: StaticTarget) -> Result<()> {
     for (at, from) in [
         ("systemd/siglatch.service", "config/systemd/siglatch.service"),
         ("systemd/siglatch.socket", "config/systemd/siglatch.socket"),
@@ -129,6 +133,20 @@ fn fill(tree: &Tree, target: StaticTarget) -> Result<()> {
     }
     for document in DOCUMENTS.into_iter().chain(there(&MORE_DOCUMENTS)) {
         tree.copy(document, document)?;
+    }
+    for program in [Programs::CTL, Programs::CLIENT] {
+        let pages = tree.root().with_file_name(format!("{program}.man"));
+        programs.write_manual(program, &pages)?;
+        for page in fs::read_dir(&pages)? {
+            let page = page?;
+            let name = page.file_name().into_string().unwrap_or_default();
+            tree.write(&format!("man/{name}"), fs::read(page.path())?, 0o644)?;
+        }
+        for (shell, file) in
+            [("bash", program.to_owned()), ("zsh", format!("_{program}")), ("fish", format!("{program}.fish"))]
+        {
+            tree.write(&format!("completions/{shell}/{file}"), programs.completions(program, shell)?, 0o644)?;
+        }
     }
     let notes = fs::read_to_string(workspace_root().join("config/static/INSTALL.md"))?;
     tree.write("INSTALL.md", notes.replace("{linked}\n", target.notes()), 0o644)

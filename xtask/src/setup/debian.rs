@@ -12,10 +12,15 @@ use super::quiet::Quiet;
 use crate::progress::{detail, watch};
 
 /// Packages that bring a service of their own name, which is not wanted.
-const SERVICES: [&str; 2] = ["firewalld", "prometheus"];
+const SERVICES: [&str; 3] = ["apparmor", "firewalld", "prometheus"];
 
 /// A compiler with a prebuilt `core` for BPF.
 pub(super) const BPF_COMPILER: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
+
+/// What the Debian packages are made with.
+pub(super) const DEB: Tool = Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] };
+/// What static programs are linked by.
+pub(super) const MUSL: Tool = Tool { program: "musl-gcc", packages: &["musl-tools"] };
 
 /// A program, and the packages that bring it.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +49,9 @@ pub(super) fn tools(to_run: bool, to_test: bool) -> Vec<Tool> {
         Tool { program: "ping", packages: &["iputils-ping"] },
         Tool { program: "nsenter", packages: &["util-linux"] },
     ];
-    const TEST: [Tool; 11] = [
-        Tool { program: "dpkg-shlibdeps", packages: &["dpkg-dev"] },
+    const TEST: [Tool; 12] = [
+        DEB,
+        Tool { program: "apparmor_parser", packages: &["apparmor"] },
         Tool { program: "lintian", packages: &["lintian"] },
         Tool { program: "systemd-nspawn", packages: &["systemd-container"] },
         Tool { program: "firewalld", packages: &["firewalld"] },
