@@ -95,6 +95,10 @@ impl NonceStore {
         let mut kept = Kept::default();
         let previous = kept.read(&dir.join(PREVIOUS))?;
         let current = kept.read(&dir.join(CURRENT))?;
+        if current == Contents::Missing {
+            // Whoever was ended between the two names of a new generation has left the floor there, and nowhere else.
+            kept.read(&dir.join(FRESH))?;
+        }
         let worst = now.wall.after(max_skew);
         let recovery = match previous.worse(current) {
             _ if current == Contents::Missing => Recovery::Missing(worst),

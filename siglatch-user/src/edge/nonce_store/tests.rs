@@ -48,6 +48,22 @@ fn nonces_survive_a_kill_and_a_stop() {
 }
 
 #[test]
+fn a_kill_between_two_names_loses_no_floor() {
+    let dir = tempfile::tempdir().unwrap();
+    NonceStore::create(dir.path()).unwrap();
+    let (mut store, ..) = open(dir.path());
+    // Far ahead: the clock was set back since.
+    let ahead = Wall::from_secs(1 << 31);
+    store.remember(&[nonce(1)]).unwrap();
+    store.forget(ahead, None).unwrap();
+    drop(store);
+    fs::rename(dir.path().join(CURRENT), dir.path().join(FRESH)).unwrap();
+    let (_, remembered, recovery) = open(dir.path());
+    assert!(matches!(recovery, Recovery::Missing(_)), "{recovery:?}");
+    assert_eq!((&remembered.nonces[..], remembered.floor), (&[nonce(1)][..], Some(ahead)));
+}
+
+#[test]
 fn one_generation_is_forgotten_at_a_time_and_the_floor_stays() {
     let dir = tempfile::tempdir().unwrap();
     NonceStore::create(dir.path()).unwrap();
