@@ -3,17 +3,24 @@
 //! `e2e_firewall`, a clock that is set in `e2e_clock`.)
 #![expect(clippy::disallowed_methods, reason = "files of the state folder are what is damaged here")]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use siglatch_client::knocker::Knock;
-use siglatch_tests::gateway::{BRIEF, OPEN, SSH, clear, knock};
-use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
+use siglatch_tests::gateway::{BRIEF, OPEN, Plan, SSH, clear, knock};
+use siglatch_tests::http::get;
+use siglatch_tests::process::{PATIENCE, Process, let_pass, wait_until};
 use siglatch_tests::service::closes_within;
 use siglatch_tests::stage::{Stage, client};
+use siglatch_user::ctl::exit;
+use siglatch_user::edge::descriptors;
 
 #[test]
 fn killed_twenty_times_under_knocks_nothing_is_admitted_twice_no_grant_stays_and_no_ban_is_lost() -> Result<()> {
@@ -144,35 +151,96 @@ fn an_audit_log_and_its_head_that_make_no_sense_are_told_and_set_aside() -> Resu
 }
 
 #[test]
-fn without_descriptors_knocks_are_judged_and_operators_hear_why_they_are_not_served() -> Result<()> {
-    let stage = Stage::new()?;
+fn without_descriptors_knocks_are_judged_and_operators_hear_what_to_do() -> Result<()> {
+    let stage = Stage::with(&Plan::plus(&format!("[metrics]\nlisten = \"{METRICS}\"\n")))?;
     let daemon = Pid::from_raw(stage.daemon.id().cast_signed()).context("a process has a number")?;
-    let open = || -> Result<Vec<u64>> {
+    let limit_to = |limit: u64| {
+        // What it may raise it to stays, which is ours: only so can it be raised again by everybody.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        prlimit(Some(daemon), Resource::Nofile, Rlimit { current: Some(limit), maximum })
+    };
+    let open = || -> Result<BTreeSet<u64>> {
         let open = fs::read_dir(format!("/proc/{}/fd", stage.daemon.id()))?;
         open.map(|entry| Ok(entry?.file_name().to_string_lossy().parse()?)).collect()
     };
-    // The first number that is free: none can be had from here on.
-    let open = open()?;
-    let limit = (0..).find(|number| !open.contains(number)).context("some number is free")?;
-    // What it may raise it to stays, which is ours: only so can it be raised again by everybody.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let before = prlimit(Some(daemon), Resource::Nofile, Rlimit { current: Some(limit), maximum })?;
+    let asks = || stage.gateway.ctl(&["status"]).map_err(|error| format!("{error:#}"));
+    // The first number that is free: none can be had from here on, and there is no answer.
+    let before = open()?;
+    let plenty = limit_to((0..).find(|number| !before.contains(number)).context("some number is free")?)?;
+    ensure!(asks().is_err());
+    prlimit(Some(daemon), Resource::Nofile, plenty)?;
+    asks().map_err(anyhow::Error::msg)?;
+    // What the daemon keeps in hand for the next time has a low number from here on; silent visitors take the others.
+    let new = open()?.difference(&before).copied().max().context("nothing is kept in hand")?;
+    let plenty = limit_to(new + 1)?;
+    let mut silent = Vec::new();
+    let mut tries = 0;
+    let refused = loop {
+        match asks() {
+            Err(refused) => break refused,
+            Ok(_) => silent.extend(visitor(&stage)?),
+        }
+        tries += 1;
+        ensure!(tries < OPERATORS, "there is always one more below {new}: {:?}", open()?);
+    };
+    let is_clear = |said: &str| said.contains("no descriptors left") && said.contains("LimitNOFILE=");
+    ensure!(is_clear(&refused), "{refused}");
     for v4 in [true, false] {
         stage.knock(&knock(OPEN), client(v4))?;
         stage.opens(client(v4))?;
     }
-    for _ in 0..2 {
-        let refused = stage.gateway.ctl(&["status"]).map_err(|error| format!("{error:#}"));
-        ensure!(refused.as_ref().is_err_and(|said| is_clear(said)), "{refused:?}");
-    }
-    prlimit(Some(daemon), Resource::Nofile, before)?;
-    stage.gateway.ctl(&["status"]).map(drop)
+    // And so does the next.
+    ensure!(asks().is_err_and(|refused| is_clear(&refused)));
+    let told = stage.daemon.wait_for("no descriptors are left")?;
+    ensure!(told.contains(&format!("prlimit --pid {} --nofile=", stage.daemon.id())), "{told}");
+    ensure!(told.matches("no descriptors are left").count() == 1, "told more than once a minute:\n{told}");
+
+    prlimit(Some(daemon), Resource::Nofile, plenty)?;
+    asks().map_err(anyhow::Error::msg)?;
+    stage.daemon.wait_for("there are descriptors again")?;
+    drop(silent);
+    let metrics = get(&stage.street.gateway, METRICS.parse()?, "/metrics", "")?.body;
+    let shortages = metrics.lines().find_map(|line| line.strip_prefix("siglatch_descriptor_shortages_total "));
+    ensure!(shortages.is_some_and(|count| count.parse().is_ok_and(|count: u64| count >= 2)), "{metrics}");
+    Ok(())
 }
 
-/// Whether it says what is the matter: where the descriptor that the daemon keeps in hand has a number above the new limit, as
-/// it may have here, giving it up frees none, and nobody can be told more than that there is no answer.
-fn is_clear(said: &str) -> bool {
-    said.contains("no descriptors left") || said.contains("has not answered")
+#[test]
+fn a_start_that_may_have_too_few_descriptors_says_what_to_do() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.daemon.kill()?;
+    let start = |limit: &str| -> Result<Process> {
+        let daemon = stage.gateway.command()?;
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nofile={limit}")).arg("--").arg(daemon.get_program()).args(daemon.get_args());
+        limited.envs(daemon.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Process::start(&mut limited)
+    };
+    for limit in [6_u64, 8, 16, 32, 64, 128, descriptors::NEEDED - 1] {
+        let (status, said) = start(&limit.to_string())?.end()?;
+        ensure!(status.code() == Some(exit::EX_OSERR.into()), "{limit}: {status}:\n{said}");
+        for words in [format!("no more than {limit} files open"), "LimitNOFILE=".to_owned(), "ulimit -n".to_owned()] {
+            ensure!(said.contains(&words), "{limit}: no {words} in:\n{said}");
+        }
+    }
+    // What it may have it takes by itself.
+    for limit in ["16:1024".to_owned(), descriptors::NEEDED.to_string()] {
+        stage.daemon = start(&limit)?;
+        stage.daemon.wait_for(" ready ")?;
+        stage.knock(&knock(OPEN), client(true))?;
+        stage.opens(client(true))?;
+        stage.gateway.ctl(&["status"])?;
+    }
+    Ok(())
+}
+
+/// Somebody who has connected and says nothing; nobody if the daemon has sent him away, for another was not gone yet.
+fn visitor(stage: &Stage) -> Result<Option<UnixStream>> {
+    let_pass(Duration::from_millis(300));
+    let mut visitor = UnixStream::connect(stage.gateway.file("admin.sock"))?;
+    visitor.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let is_in = visitor.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    Ok(is_in.then_some(visitor))
 }
 
 /// A daemon that has admitted a knock of the client's, killed; and that knock.
@@ -201,4 +269,7 @@ fn damage(stage: &Stage, name: &str) -> Result<()> {
 }
 
 const ROUNDS: u16 = 20;
+/// Operators whom the daemon serves at once.
+const OPERATORS: usize = 16;
+const METRICS: &str = "127.0.0.1:9707";
 const NONSENSE: &[u8] = b"{\"what is this?\x00\xff\n";

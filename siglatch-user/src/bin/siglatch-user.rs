@@ -14,7 +14,7 @@ use siglatch_user::ctl::{
 };
 use siglatch_user::daemon::{self, Orders, Source};
 use siglatch_user::edge::watched_file::WatchedFile;
-use siglatch_user::edge::{self, action::Starter, activation, firewall::Firewall, itself, privilege};
+use siglatch_user::edge::{self, action::Starter, activation, descriptors, firewall::Firewall, itself, privilege};
 use siglatch_user::policy::Program;
 use tracing_subscriber::EnvFilter;
 
@@ -83,8 +83,8 @@ const HELP: &str = "Examples:
   siglatch-user --detach
   siglatch-user --take-down
 
-Exit status: 0 stopped by a signal, 1 cannot start or go on, 64 the command line is wrong, 77 not permitted (start it
-as root), 78 the configuration is wrong.";
+Exit status: 0 stopped by a signal, 1 cannot start or go on, 64 the command line is wrong, 71 too few descriptors
+(LimitNOFILE=), 77 not permitted (start it as root), 78 the configuration is wrong.";
 
 fn main() -> ExitCode {
     if let Some(code) = edge::action::keep_if_asked(programs_again).or_else(edge::firewall::lend_hand_if_asked) {
@@ -109,6 +109,9 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     activation::receive()?;
     start_log(&options.log)?;
     let watched = WatchedFile::new(options.config.clone());
+    if !options.detach && !options.take_down {
+        descriptors::secure()?;
+    }
     let loaded = load(&options.config, &given)?;
     if options.detach {
         return detach(&loaded.settings).map_err(Failure::Failed);

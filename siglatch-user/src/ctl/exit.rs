@@ -10,11 +10,14 @@ use super::load::NoConfiguration;
 use crate::admin::protocol::{Code, ReplyFlaw};
 use crate::edge::activation::ActivationError;
 use crate::edge::admin::AskError;
+use crate::edge::descriptors::TooFew;
 use crate::edge::firewall::FirewallError;
 use crate::edge::xdp::XdpError;
 
 /// The command was used incorrectly.
 pub const EX_USAGE: u8 = 64;
+/// An operating system error, such as a limit that is too low.
+pub const EX_OSERR: u8 = 71;
 /// Insufficient permission.
 pub const EX_NOPERM: u8 = 77;
 /// Something was found in an unconfigured or misconfigured state.
@@ -48,6 +51,7 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<u8> {
         Some(ActivationError::NoKnockPort { .. } | ActivationError::NoDatagrams { .. } | ActivationError::Unused) => {
             Some(EX_CONFIG)
         }
+        _ if cause.is::<TooFew>() => Some(EX_OSERR),
         Some(ActivationError::Environment(_)) | None => None,
     }
 }

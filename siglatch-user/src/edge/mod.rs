@@ -10,6 +10,7 @@ pub mod ban_store;
 pub mod blacklist_files;
 pub mod clock;
 pub mod conntrack;
+pub mod descriptors;
 pub mod files;
 pub mod firewall;
 pub mod formats;

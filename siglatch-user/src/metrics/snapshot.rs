@@ -66,6 +66,8 @@ pub struct Process {
     pub descriptors: Option<u64>,
     /// Descriptors that it may open.
     pub descriptors_max: Option<u64>,
+    /// How often there was none for somebody who connected.
+    pub shortages: u64,
 }
 
 /// An interface that the XDP program belongs to.

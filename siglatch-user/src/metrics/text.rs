@@ -53,6 +53,11 @@ fn process(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     if let Some(most) = process.descriptors_max {
         to.gauge("process_max_fds", "Descriptors that the daemon may open", most)?;
     }
+    to.counter(
+        "siglatch_descriptor_shortages",
+        "Times that no descriptor was left for operators, observers or scrapers",
+        process.shortages,
+    )?;
     let results = [("done", reloads.done), ("failed", reloads.failed)];
     to.counters(
         "siglatch_config_reloads",

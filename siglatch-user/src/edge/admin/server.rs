@@ -20,6 +20,7 @@ use super::caller::caller;
 use super::socket_file::{AdminSocketError, SocketFile};
 use crate::admin::protocol::{Addressee, Code, Problem, REPLY_MAX, REQUEST_MAX, Reply, Request, Role};
 use crate::admin::{Caller, Roles};
+use crate::edge::descriptors;
 
 /// The socket, bound. Taken away when dropped, unless another daemon has put its own there.
 #[derive(Debug)]
@@ -166,13 +167,25 @@ impl Default for Bounds {
 pub(super) async fn accept(file: &SocketFile) -> UnixStream {
     loop {
         match file.listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, _)) => {
+                descriptors::are_there();
+                // If there was none to be had when it was given up.
+                file.keep_spare();
+                return stream;
+            }
             Err(error) => {
                 // The others will be done in a while.
                 debug!(%error, "an admin connection was not accepted");
-                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) && file.give_up_spare() {
-                    if let Ok(Ok((stream, _))) = timeout(RETRY, file.listener.accept()).await {
-                        say(&stream, &no_descriptors());
+                // The kernel takes the descriptor before it looks whether anybody is there.
+                if descriptors::is_want_of_them(&error) {
+                    match file.give_up_spare() {
+                        true => {
+                            if let Ok(Ok((stream, _))) = timeout(RETRY, file.listener.accept()).await {
+                                descriptors::are_gone();
+                                say(&stream, &no_descriptors());
+                            }
+                        }
+                        false => descriptors::are_gone(),
                     }
                     file.keep_spare();
                 }

@@ -1,11 +1,13 @@
 //! What the system says of this process: memory, descriptors. Never says what is too much.
 
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::Dir;
+use rustix::fs::{RawDir, SeekFrom, seek};
 use rustix::process::{Resource, getrlimit};
 
+use crate::edge::descriptors;
 use crate::metrics::Process;
 
 /// The files of `/proc` that say it, opened while this process may still open them.
@@ -29,6 +31,7 @@ impl Own {
             resident: self.resident(),
             descriptors: self.descriptors(),
             descriptors_max: getrlimit(Resource::Nofile).current,
+            shortages: descriptors::shortages(),
         }
     }
 
@@ -41,12 +44,16 @@ impl Own {
         Some(pages * rustix::param::page_size() as u64)
     }
 
+    /// Takes none for itself: there may be no more.
     fn descriptors(&self) -> Option<u64> {
-        let folder = self.descriptors.as_ref()?.try_clone().ok()?;
-        let mut folder = Dir::new(folder).ok()?;
-        folder.rewind();
-        let entries = folder.filter_map(Result::ok).filter(|entry| !entry.file_name().to_bytes().starts_with(b"."));
-        // The clone that this is read with is among them.
-        Some((entries.count() as u64).saturating_sub(1))
+        let folder = self.descriptors.as_ref()?;
+        seek(folder, SeekFrom::Start(0)).ok()?;
+        let mut room = [MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(folder, &mut room);
+        let mut open = 0;
+        while let Some(entry) = entries.next() {
+            open += u64::from(!entry.ok()?.file_name().to_bytes().starts_with(b"."));
+        }
+        Some(open)
     }
 }

@@ -24,7 +24,7 @@ use tracing::debug;
 
 use super::MetricsListener;
 use super::listener::{Connection, Listening};
-use crate::edge::clock;
+use crate::edge::{clock, descriptors};
 use crate::metrics::{Format, Snapshot};
 
 /// What everybody on this host together can make the daemon hold and do.
@@ -83,9 +83,15 @@ where
     let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let stream = match listening.accept().await {
-            Ok(stream) => stream,
+            Ok(stream) => {
+                descriptors::are_there();
+                stream
+            }
             Err(error) => {
-                // No descriptors left, most likely; the others will be done in a while.
+                if descriptors::is_want_of_them(&error) {
+                    descriptors::are_gone();
+                }
+                // The others will be done in a while.
                 debug!(%error, "a scraper was not accepted");
                 sleep(RETRY).await;
                 continue;
