@@ -87,8 +87,8 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     let begun = Beginning::of(settings, dry_run)?;
     let ground = Ground::take(&begun.in_force).await?;
     // Threads that are begun from here on can do no more than this one.
-    acting.confine()?;
-    let start = Start { at, dry_run, starter, notifier: Arc::clone(&notifier) };
+    let privileges = acting.confine()?.told();
+    let start = Start { at, dry_run, privileges, starter, notifier: Arc::clone(&notifier) };
     let (mut works, levers) = Works::begin(&begun.in_force, ground, start).await?;
     let configuration = Configuration::new(source, dry_run, begun, levers);
     tell_ready(configuration.in_force());

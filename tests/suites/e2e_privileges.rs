@@ -18,7 +18,12 @@ use siglatch_tests::stage::{Stage, client};
 fn a_daemon_that_stays_root_keeps_one_capability_and_no_way_to_others() -> Result<()> {
     let stage = Stage::new()?;
     is_confined(stage.daemon.id(), "0")?;
-    stage.daemon.wait_for("privileges: user=root caps=net_admin seccomp=on landlock=")?;
+    let told = stage.daemon.wait_for("privileges: user=root caps=net_admin seccomp=on landlock=")?;
+    let privileges = told.lines().find_map(|line| line.split_once("privileges: ")).context("it was said")?.1;
+    let status = stage.gateway.ctl(&["status"])?;
+    ensure!(status.lines().any(|line| line == format!("privileges: {privileges}")), "no {privileges} in {status}");
+    let status = &stage.gateway.ctl_json(&["status"])?["privileges"];
+    ensure!(status["user"] == "root" && status["capabilities"] == "net_admin" && status["seccomp"] == true, "{status}");
     stage.knock(&knock(1), client(true))?;
     stage.opens(client(true))?;
     // The hand writes the whole table anew.

@@ -30,6 +30,6 @@ pub use roles::{Caller, Roles};
 pub use rules::{ActionEntry, ActionList, LastKnock, SequenceEntry, SequenceList, UserEntry, UserPage, UsersQuery};
 pub use status::{
     AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Lists, Port,
-    Programs, Refused, RefusedSource, Status,
+    Privileges, Programs, Refused, RefusedSource, Status,
 };
 pub use switch::{DisableOrder, Switch, SwitchKind, SwitchTarget, Switched};

@@ -1,5 +1,6 @@
 //! How the daemon is: everything that `siglatchctl status` and `siglatchctl top` show. Never gathers it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ pub struct Status {
     pub version: String,
     /// Seconds since the daemon started.
     pub uptime: u64,
+    /// What the daemon may still do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<Privileges>,
     /// Where datagrams come in.
     pub ingress: Ingress,
     /// The interfaces that the program belongs to.
@@ -46,6 +50,22 @@ pub struct Status {
     pub audit: AuditState,
     /// What the daemon goes by.
     pub configuration: Configuration,
+}
+
+/// What the daemon may do beyond others, and what holds it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Privileges {
+    /// The name of its user.
+    pub user: String,
+    /// Its capabilities, or `none`.
+    pub capabilities: String,
+    /// Whether its system calls are filtered.
+    pub seccomp: bool,
+    /// The version of Landlock that holds it to its folders.
+    pub landlock: Option<u32>,
+    /// Whether its memory is locked, so that no key gets into swap.
+    pub memory: String,
 }
 
 /// Programs that knocks have set off.
@@ -257,6 +277,19 @@ impl Status {
             refused.count.pace(before.map(|before| before.count), span);
         }
         self.interval = tenths(span.as_secs_f64());
+    }
+}
+
+impl fmt::Display for Privileges {
+    /// `user=siglatch caps=net_admin seccomp=on landlock=abi 7 memory=locked`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, capabilities, seccomp, landlock, memory } = self;
+        write!(f, "user={user} caps={capabilities} seccomp={} ", if *seccomp { "on" } else { "off" })?;
+        match landlock {
+            Some(version) => write!(f, "landlock=abi {version} ")?,
+            None => f.write_str("landlock=off ")?,
+        }
+        write!(f, "memory={memory}")
     }
 }
 

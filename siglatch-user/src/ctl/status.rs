@@ -32,12 +32,18 @@ impl ShowStatus {
 
 /// The whole status, with an empty line between its parts.
 fn text(status: &Status) -> String {
-    let mut parts = vec![format!("{}\n{}\n", headline(status), standing(status)), frames(status), lanes(status)];
+    let mut parts = vec![head(status), frames(status), lanes(status)];
     parts.extend(knocks(status));
     parts.extend(refused(status));
     parts.push(lists(status));
     parts.extend(configuration(status));
     parts.join("\n")
+}
+
+/// What it is, what it holds, and what it may do.
+fn head(status: &Status) -> String {
+    let privileges = status.privileges.as_ref().map(|privileges| format!("privileges: {privileges}\n"));
+    format!("{}\n{}\n{}", headline(status), standing(status), privileges.unwrap_or_default())
 }
 
 /// Version, uptime, interfaces, ports.
@@ -205,7 +211,9 @@ fn lists(status: &Status) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::admin::{Count, Frames, Interface, KnockCounts, ListStatus, Lists, Port, Refused, RefusedSource};
+    use crate::admin::{
+        Count, Frames, Interface, KnockCounts, ListStatus, Lists, Port, Privileges, Refused, RefusedSource,
+    };
 
     /// A daemon under flood.
     pub(in crate::ctl) fn flooded() -> Status {
@@ -230,6 +238,13 @@ pub(super) mod tests {
         Status {
             version: "0.1.0".to_owned(),
             uptime: 273_600,
+            privileges: Some(Privileges {
+                user: "siglatch".to_owned(),
+                capabilities: "net_admin".to_owned(),
+                seccomp: true,
+                landlock: Some(7),
+                memory: "locked".to_owned(),
+            }),
             ingress: Ingress::Xdp,
             interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 117 }],
             ports: vec![
@@ -290,6 +305,7 @@ pub(super) mod tests {
         let expected = "\
 siglatch 0.1.0, up 3d4h; XDP on eth0 native (program 117); ports 62201 stamped, 62202 sealed
 3 bans, 1 known source, 0 grants; 12.3 MiB for lists
+privileges: user=siglatch caps=net_admin seccomp=on landlock=abi 7 memory=locked
 
 FRAMES               A SECOND        TOTAL
 other_port                312    1,204,551  passed on

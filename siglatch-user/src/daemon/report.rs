@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::figures::Figures;
 use crate::admin::{
-    AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port, Programs,
-    Refused, RefusedSource, Status,
+    AuditState, Configuration, Count, Frames, Ingress, Interface, KnockCounts, LaneStatus, ListStatus, Port,
+    Privileges, Programs, Refused, RefusedSource, Status,
 };
 use crate::config::{KnockPort, LaneRule, Settings};
 use crate::edge::audit::Recorder;
@@ -30,6 +30,8 @@ use crate::gate::Refusal;
 pub(super) struct Constants {
     /// When it started.
     pub(super) started: Boot,
+    /// What the daemon may still do.
+    pub(super) privileges: Privileges,
     pub(super) ingress: Ingress,
     /// How it stands with each, as it changes.
     pub(super) interfaces: watch::Receiver<Vec<Interface>>,
@@ -194,7 +196,7 @@ impl Report {
         let before = before.unwrap_or(&reading);
         let rates = Rates { now: &reading, before, span: now.since(before.at) };
         let sizes = lists.sizes()?;
-        let Constants { started, ingress, interfaces, terms } = &self.constants;
+        let Constants { started, privileges, ingress, interfaces, terms } = &self.constants;
         let waiting = (self.waiting)();
         let lane = |lane: Lane| LaneStatus {
             waiting: *waiting.of(lane) as u64,
@@ -208,6 +210,7 @@ impl Report {
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: now.since(*started).as_secs(),
+            privileges: Some(privileges.clone()),
             ingress: *ingress,
             interfaces: interfaces.borrow().clone(),
             ports: terms.borrow().ports.clone(),

@@ -26,7 +26,7 @@ use super::report::{Around, Constants, Report, Tallies, Terms};
 use super::wall::{Standing, Wall};
 use super::warden::{self, ToWarden, Warden};
 use super::way::Open;
-use crate::admin::{self, Roles};
+use crate::admin::{self, Privileges, Roles};
 use crate::audit::Event;
 use crate::audit::event::By;
 use crate::config::{LaneRule, Settings};
@@ -73,6 +73,8 @@ pub(super) struct Start {
     pub(super) at: Boot,
     /// Everything is judged and told, and nothing done.
     pub(super) dry_run: bool,
+    /// What the daemon may still do.
+    pub(super) privileges: Privileges,
     /// The processes that start programs; nothing if none are configured.
     pub(super) starter: Option<(Starter, Endings)>,
     /// Who is told that the daemon lives.
@@ -86,7 +88,7 @@ impl Works {
     /// What is missing, and its cure.
     pub(super) async fn begin(settings: &Settings, ground: Ground, start: Start) -> Result<(Self, Levers)> {
         let Ground { network, way, spread, operators, observers, metrics, instance } = ground;
-        let Start { at, dry_run, starter, notifier } = start;
+        let Start { at, dry_run, privileges, starter, notifier } = start;
         let policy = Arc::new(settings.policy.clone());
         let run = randomness::run()?;
         let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: settings.state_dir.clone() };
@@ -180,7 +182,8 @@ impl Works {
         tasks.spawn(line.clone().follow(Arc::clone(&notifier)));
         tasks.spawn(feed_watchdog(notifier, vec![("judge", judging), ("warden", Arc::clone(&keeping))]));
         let (terms, known_terms) = watch::channel(Terms::of(settings));
-        let constants = Constants { started: at, ingress, interfaces: interfaces.clone(), terms: known_terms };
+        let constants =
+            Constants { started: at, privileges, ingress, interfaces: interfaces.clone(), terms: known_terms };
         let (forbidden, missed) = (Arc::clone(&around.forbidden), Arc::clone(&around.missed));
         let report = Report::new(constants, Arc::clone(&tallies), around, move || depths.waiting());
         let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run(report, &keeping))?;

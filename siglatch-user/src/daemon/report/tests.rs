@@ -76,6 +76,7 @@ fn report(tallies: &Arc<Tallies>) -> Report {
     let rule = LaneRule { budget: 400, share: 5, ring_kib: 256 };
     let constants = Constants {
         started: at(0),
+        privileges: Privileges::default(),
         ingress: Ingress::Xdp,
         interfaces: watch::channel(vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), program: 7 }])
             .1,

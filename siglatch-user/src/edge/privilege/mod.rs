@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{getegid, geteuid};
 use tracing::{info, warn};
 
+use crate::admin::Privileges;
 use crate::config::{Firewall, Ingress, MetricsAddress, Settings};
 
 pub use capabilities::Capabilities;
@@ -179,6 +180,18 @@ impl Acting {
 }
 
 impl Standing {
+    /// The same, as operators are told.
+    #[must_use]
+    pub fn told(&self) -> Privileges {
+        Privileges {
+            user: self.user.clone(),
+            capabilities: self.capabilities.to_string(),
+            seccomp: self.seccomp,
+            landlock: self.landlock,
+            memory: self.memory.label().to_owned(),
+        }
+    }
+
     fn tell(&self) {
         info!("privileges: {self}");
         if self.landlock.is_none() {
@@ -201,15 +214,8 @@ impl Standing {
 }
 
 impl fmt::Display for Standing {
-    /// `user=siglatch caps=net_admin seccomp=on landlock=abi 7 memory=locked`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seccomp = if self.seccomp { "on" } else { "off" };
-        write!(f, "user={} caps={} seccomp={seccomp} ", self.user, self.capabilities)?;
-        match self.landlock {
-            Some(version) => write!(f, "landlock=abi {version} ")?,
-            None => f.write_str("landlock=off ")?,
-        }
-        write!(f, "memory={}", self.memory.label())
+        self.told().fmt(f)
     }
 }
 
