@@ -1,6 +1,7 @@
 //! Programs that knocks set off, from the datagram to the script and the audit log; and what becomes of what they did.
-#![expect(clippy::disallowed_types, reason = "processes of the daemon are found and ended")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes of the daemon are found and ended")]
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use siglatch_tests::gateway::{BOB, OPEN, Plan, knock, with_words};
+use siglatch_tests::http::get;
 use siglatch_tests::netns::run;
-use siglatch_tests::process::let_pass;
+use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
 use siglatch_tests::script::Scripts;
 use siglatch_tests::stage::{Stage, client};
 
@@ -151,6 +153,49 @@ fn what_starts_programs_comes_back_when_it_is_killed_and_what_ran_is_told_to_be_
 }
 
 #[test]
+fn what_keeps_the_starter_is_missed_until_a_restart_brings_it_back_and_grants_outlive_that() -> Result<()> {
+    let scripts = Scripts::new()?;
+    let quick = scripts.write("quick", "echo here >>$notes/quick")?;
+    let metrics = format!("[metrics]\nlisten = \"{METRICS}\"\n");
+    let mut stage = Stage::with(&Plan::plus(&format!("{metrics}{}", exec(&quick, ""))))?;
+    let is_missed = |stage: &Stage| -> Result<[bool; 3]> {
+        let text = get(&stage.street.gateway, METRICS.parse()?, "/metrics", "")?.body;
+        Ok([
+            stage.gateway.ctl_json(&["status"])?["programs"]["failing"] == true,
+            stage.gateway.ctl(&["status"])?.contains("NO PROGRAM CAN BE STARTED"),
+            text.contains("\nsiglatch_programs_failing 1\n"),
+        ])
+    };
+    stage.knock(&knock(OPEN), client(true))?;
+    stage.opens(client(true))?;
+    ensure!(is_missed(&stage)? == [false; 3]);
+    for process in children_of(stage.daemon.id())? {
+        if fs::read_to_string(format!("/proc/{process}/comm"))?.trim() == "siglatch-keeper" {
+            kill_process(Pid::from_raw(i32::try_from(process)?).context("no pid")?, Signal::KILL)?;
+        }
+    }
+    let said = stage.daemon.wait_for("what starts programs is gone")?;
+    ensure!(said.contains("start again when siglatch-user is restarted"), "{said}");
+    // Numbers may be a little old.
+    ensure!(wait_until(PATIENCE, || is_missed(&stage).is_ok_and(|all| all == [true; 3])), "{:?}", is_missed(&stage)?);
+    // What needs no program works, what needs one is refused or told.
+    stage.knock(&knock(EXEC), client(true))?;
+    stage.daemon.wait_for("program not started")?;
+    stage.knock(&knock(OPEN), client(false))?;
+    stage.opens(client(false))?;
+
+    stage.daemon.signal(Signal::TERM)?;
+    ensure!(wait_until(PATIENCE, || !stage.daemon.is_running()), "{}", stage.daemon.said());
+    stage.daemon = stage.gateway.start()?;
+    ensure!(is_missed(&stage)? == [false; 3]);
+    stage.opens(client(true))?;
+    stage.opens(client(false))?;
+    stage.knock(&knock(EXEC), client(true))?;
+    scripts.wait_for("quick", |note| note == "here\n")?;
+    Ok(())
+}
+
+#[test]
 fn a_program_that_fails_calls_another_and_one_that_hangs_holds_up_nobody() -> Result<()> {
     let scripts = Scripts::new()?;
     let hang = scripts.write("hang", "trap '' TERM; echo on >>$notes/hang; while :; do sleep 60; done")?;
@@ -244,7 +289,7 @@ fn the_daemon_itself_is_asked_by_admins_alone() -> Result<()> {
     // What was opened stays open; a configuration that makes no sense changes nothing.
     stage.knock(&knock(OPEN), source)?;
     stage.opens(source)?;
-    let sound = std::fs::File::open(stage.gateway.config())?;
+    let sound = fs::File::open(stage.gateway.config())?;
     stage.gateway.configure(&Plan::plus("[action.nonsense]\n"))?;
     stage.knock(&knock(36), source)?;
     stage.daemon.wait_for("the configuration was read again, and the earlier one holds")?;
@@ -269,6 +314,7 @@ fn the_daemon_itself_is_asked_by_admins_alone() -> Result<()> {
 
 /// An action that runs a script.
 const EXEC: u8 = 30;
+const METRICS: &str = "127.0.0.1:9707";
 
 fn exec(script: &str, more: &str) -> String {
     format!(

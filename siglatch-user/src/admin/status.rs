@@ -76,6 +76,8 @@ pub struct Programs {
     pub running: u64,
     /// Those that wait for a place.
     pub waiting: u64,
+    /// Whether none can be started, because what starts them is gone.
+    pub failing: bool,
 }
 
 /// How the audit log is.

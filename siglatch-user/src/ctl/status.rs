@@ -71,7 +71,7 @@ pub(super) fn standing(status: &Status) -> String {
     let number = |number: u64, one: &str, many: &str| {
         format!("{} {}", show::grouped(number), if number == 1 { one } else { many })
     };
-    let Programs { running, waiting } = programs;
+    let Programs { running, waiting, failing: _ } = programs;
     let more = [
         (*running > 0).then(|| number(*running, "program runs", "programs run")),
         (*waiting > 0).then(|| number(*waiting, "program waits", "programs wait")),
@@ -108,6 +108,9 @@ fn configuration(status: &Status) -> Option<String> {
     }
     if *switched_off > switches.len() {
         lines.push(format!("{} are off in all", show::grouped(*switched_off as u64)));
+    }
+    if status.programs.failing {
+        lines.push("NO PROGRAM CAN BE STARTED, for what starts them is gone: the daemon's log says why".to_owned());
     }
     if *failing {
         lines.push("THE AUDIT LOG IS NOT WRITTEN: the daemon's log says why".to_owned());
@@ -349,11 +352,12 @@ all                             12.3 MiB
             ..Configuration::default()
         };
         let audit = AuditState { failing: true, lost: 1200, missed: 0, forbidden: 3 };
-        let programs = Programs { running: 1, waiting: 2 };
+        let programs = Programs { running: 1, waiting: 2, failing: true };
         let status = Status { configuration, audit, programs, debts: 4, ..Status::default() };
         let text = text(&status);
         assert!(text.ends_with(
             "\ngoes by /etc/siglatch/siglatch.toml\nfrom the next start on: state.dir\nuser alice: off\n300 are off in all\n\
+             NO PROGRAM CAN BE STARTED, for what starts them is gone: the daemon's log says why\n\
              THE AUDIT LOG IS NOT WRITTEN: the daemon's log says why\n1,200 records of the audit log were lost\n\
              3 requests were refused: whoever asked may not\n"
         ), "{text}");

@@ -15,13 +15,20 @@ use crate::edge::notify::Notifier;
 pub(super) struct Line {
     ingress: Ingress,
     interfaces: watch::Receiver<Vec<Interface>>,
+    /// Whether no program can be started.
+    programs_fail: watch::Receiver<bool>,
     /// What the configuration says.
     rest: Arc<watch::Sender<String>>,
 }
 
 impl Line {
-    pub(super) fn new(ingress: Ingress, interfaces: watch::Receiver<Vec<Interface>>, settings: &Settings) -> Self {
-        Self { ingress, interfaces, rest: Arc::new(watch::Sender::new(rest(settings))) }
+    pub(super) fn new(
+        ingress: Ingress,
+        interfaces: watch::Receiver<Vec<Interface>>,
+        programs_fail: watch::Receiver<bool>,
+        settings: &Settings,
+    ) -> Self {
+        Self { ingress, interfaces, programs_fail, rest: Arc::new(watch::Sender::new(rest(settings))) }
     }
 
     /// Goes by these settings from now on, and says the line.
@@ -30,21 +37,27 @@ impl Line {
         self.text()
     }
 
-    /// Tells the line whenever an interface is not as it was, for ever.
+    /// Tells the line whenever an interface is not as it was, or what starts programs is gone or back, for ever.
     pub(super) async fn follow(mut self, notifier: Arc<Notifier>) -> Result<()> {
         // How they stand now is told with the first line.
         self.interfaces.mark_unchanged();
-        while self.interfaces.changed().await.is_ok() {
+        self.programs_fail.mark_unchanged();
+        loop {
+            // Sockets have no interfaces, and nobody follows them.
+            tokio::select! {
+                Ok(()) = self.interfaces.changed() => {}
+                Ok(()) = self.programs_fail.changed() => {}
+                else => return std::future::pending().await,
+            }
             notifier.status(&self.text());
         }
-        // Sockets have no interfaces, and nobody follows them.
-        std::future::pending().await
     }
 
     fn text(&self) -> String {
         let interfaces: Vec<_> =
             self.interfaces.borrow().iter().map(|at| format!("{} ({})", at.name, at.mode)).collect();
-        let rest = self.rest.borrow().clone();
+        let programs = if *self.programs_fail.borrow() { "; PROGRAMS CANNOT BE STARTED: restart it" } else { "" };
+        let rest = format!("{}{programs}", *self.rest.borrow());
         match self.ingress {
             Ingress::Xdp if interfaces.is_empty() => format!("XDP on no interface; {rest}"),
             Ingress::Xdp => format!("XDP on {}; {rest}", interfaces.join(", ")),

@@ -76,6 +76,8 @@ pub(super) struct Tallies {
     debts: AtomicU64,
     pub(super) running: AtomicU64,
     pub(super) waiting: AtomicU64,
+    /// Whether no program can be started, because what starts them is gone.
+    pub(super) programs_fail: watch::Sender<bool>,
     /// What the metrics alone tell.
     pub(super) figures: Figures,
 }
@@ -226,6 +228,7 @@ impl Report {
             programs: Programs {
                 running: self.tallies.running.load(Ordering::Relaxed),
                 waiting: self.tallies.waiting.load(Ordering::Relaxed),
+                failing: *self.tallies.programs_fail.borrow(),
             },
             debts: self.tallies.debts.load(Ordering::Relaxed),
             audit: AuditState {

@@ -178,7 +178,7 @@ impl Works {
             };
             metrics::serve(listener, metrics::Bounds::default(), move || sources.read())?;
         }
-        let line = Line::new(ingress, interfaces.clone(), settings);
+        let line = Line::new(ingress, interfaces.clone(), tallies.programs_fail.subscribe(), settings);
         tasks.spawn(line.clone().follow(Arc::clone(&notifier)));
         tasks.spawn(feed_watchdog(notifier, vec![("judge", judging), ("warden", Arc::clone(&keeping))]));
         let (terms, known_terms) = watch::channel(Terms::of(settings));

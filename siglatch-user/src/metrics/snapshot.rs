@@ -110,6 +110,8 @@ pub struct Programs {
     pub waiting: u64,
     /// Those that were to tell of failures, and found no room.
     pub dropped: u64,
+    /// Whether none can be started, because what starts them is gone.
+    pub fail: bool,
 }
 
 /// The audit log.

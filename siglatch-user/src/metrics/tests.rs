@@ -34,7 +34,7 @@ fn sample() -> Snapshot {
         grants: 5,
         bans: vec![Ban { kind: "address", active: 3 }, Ban { kind: "network", active: 1 }],
         known: 6,
-        programs: Programs { running: 1, waiting: 2, dropped: 3 },
+        programs: Programs { running: 1, waiting: 2, dropped: 3, fail: true },
         audit: Audit { waiting: 4, room: 16_384, lost: 1, fails: true },
         unheard: 8,
         reloads: Reloads { done: 2, failed: 1, last_failed: true, last_success: Wall::from_secs(1_700_000_100) },

@@ -120,6 +120,11 @@ fn knocks(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     to.gauge("siglatch_grants_active", "Grants that are open", snapshot.grants)?;
     let programs = &snapshot.programs;
     to.gauge("siglatch_programs_running", "Programs that run", programs.running)?;
+    to.gauge(
+        "siglatch_programs_failing",
+        "Whether no program can be started, because what starts them is gone",
+        u64::from(programs.fail),
+    )?;
     to.gauge("siglatch_programs_waiting", "Programs that wait for a place", programs.waiting)?;
     to.counter(
         "siglatch_programs_dropped",

@@ -101,8 +101,8 @@ impl Judge {
         let now = clock::now();
         let gate::Adopted { before, withdrawn, dropped } =
             self.gate.adopt(policy, programs_at_once, nonce_capacity, now);
-        if let Some(starter) = &self.starter {
-            starter.adopt(self.gate.policy().programs());
+        if self.starter.as_ref().is_some_and(|starter| starter.adopt(self.gate.policy().programs())) {
+            self.tallies.programs_fail.send_replace(false);
         }
         let lost_debts = self.tell_lost_debts();
         for (job, program) in &dropped {

@@ -42,10 +42,12 @@ impl Judge {
             }
             News::Ended(id, ending) => self.end(id, &ending),
             News::Restarted => {
+                self.tallies.programs_fail.send_replace(false);
                 warn!("what starts programs had gone, and is back; what ran was ended");
                 self.recorder.record(Event::Starter { state: "restarted", error: None });
             }
             News::Gone(error) => {
+                self.tallies.programs_fail.send_replace(true);
                 error!(error, "what starts programs is gone: no action with `exec` works until it is back");
                 self.recorder.record(Event::Starter { state: "gone", error: Some(error) });
             }

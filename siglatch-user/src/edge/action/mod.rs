@@ -178,16 +178,17 @@ impl Starter {
     }
 
     /// From here on the numbers of programs in orders are of this table, which was prepared; what runs goes on. Waits for
-    /// nothing.
-    pub fn adopt(&self, programs: &[Program]) {
-        let Ok(table) = encode_table(programs) else { return };
+    /// nothing. Whether the other side was told of a new one.
+    pub fn adopt(&self, programs: &[Program]) -> bool {
+        let Ok(table) = encode_table(programs) else { return false };
         let mut state = self.0.state();
         let digest = Digest::of_messages(&table);
-        if digest != state.digest {
-            (state.table, state.digest) = (table, digest);
-            // Whoever cannot be told now is told when it is there again.
-            let _ = state.send(&Request::Adopt(digest));
+        if digest == state.digest {
+            return false;
         }
+        (state.table, state.digest) = (table, digest);
+        // Whoever cannot be told now is told when it is there again.
+        state.send(&Request::Adopt(digest)).is_ok()
     }
 
     /// Ends all runs: TERM, and KILL soon after. Their ends are still told; then [`Endings::next`] has nothing more.
