@@ -169,6 +169,20 @@ fn what_detach_takes_down_stays_down_until_the_next_start() -> Result<()> {
 }
 
 #[test]
+fn an_interface_that_a_reload_drops_loses_the_program_whoever_else_holds_its_link() -> Result<()> {
+    let stage = Stage::with(&watching(&[GATE, SIDE]))?;
+    let _lane = Lane::to(&stage.street)?;
+    stands(&stage.gateway, &[(GATE, "native"), (SIDE, "native")])?;
+    let pins = stage.gateway.pins();
+    run(Command::new("bpftool").args(["link", "pin", "pinned"]).arg(pins.join("link_side")).arg(pins.join("held")))?;
+    stage.gateway.configure(&watching(&[GATE]))?;
+    stage.gateway.ctl(&["reload"])?;
+    stands(&stage.gateway, &[(GATE, "native")])?;
+    ensure!(wait_until(PATIENCE, || !has_program(&stage.street.gateway, SIDE)), "it is still attached to {SIDE}");
+    works(&stage)
+}
+
+#[test]
 fn removed_pins_are_made_again_and_nothing_is_lost() -> Result<()> {
     let mut stage = Stage::new()?;
     works(&stage)?;

@@ -197,7 +197,7 @@ const NEEDED: [&str; 20] = [
 const ABSENT: Refusal = Refusal::Error(libc::ENOSYS);
 const DENIED: Refusal = Refusal::Error(libc::EACCES);
 
-const UNWANTED: [(&str, Refusal); 36] = [
+const UNWANTED: [(&str, Refusal); 37] = [
     ("read a password", DENIED),
     ("write to /etc", DENIED),
     ("write its configuration", DENIED),
@@ -217,6 +217,7 @@ const UNWANTED: [(&str, Refusal); 36] = [
     ("become root", ABSENT),
     ("become root's group", ABSENT),
     ("raise a capability", ABSENT),
+    ("make any other BPF call", ABSENT),
     ("load a BPF program", ABSENT),
     ("make a map", ABSENT),
     ("mount", Refusal::Killed),

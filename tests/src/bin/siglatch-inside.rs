@@ -217,6 +217,7 @@ fn try_one(attempt: &str, mut opened: Opened) -> Result<()> {
             // SAFETY: two live records of the kernel's layout.
             call(|| unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), all.as_ptr()) })?;
         }
+        "make any other BPF call" => no_other_bpf()?,
         "load a BPF program" => drop(call(|| bpf(BPF_PROG_LOAD, &[0; 16]))?),
         "make a map" => drop(make_map()?),
         "mount" => {
@@ -329,6 +330,18 @@ fn pin(map: &OwnedFd, path: &Path) -> Result<()> {
     call(|| bpf(BPF_OBJ_PIN, &attributes)).map(drop)
 }
 
+/// Tries every command but those that the daemon needs; the first that the kernel would have looked at is told.
+fn no_other_bpf() -> Result<()> {
+    for command in (0..BEYOND).filter(|command| !NEEDED_BPF.contains(command)) {
+        let answer = bpf(command, &[0; 16]);
+        let error = io::Error::last_os_error();
+        if answer >= 0 || error.raw_os_error() != Some(libc::ENOSYS) {
+            bail!("command {command}: {answer}, {error}");
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ENOSYS).into())
+}
+
 fn bpf(command: i32, attributes: &[u64; 16]) -> i64 {
     // SAFETY: the attributes are so long, and what they point to is live.
     unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes)) }
@@ -353,3 +366,8 @@ const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+
+/// What the daemon calls after its start (`docs/decisions/0012-privileges.md`): elements, pins, information, its own links.
+const NEEDED_BPF: [i32; 10] = [1, 2, 3, 4, 6, 7, 15, 28, 29, 34];
+/// More than there are.
+const BEYOND: i32 = 64;

@@ -128,8 +128,9 @@ const THREAD: u64 =
 /// The kinds of sockets, without flags.
 const SOCKET_KIND: u64 = 0xf;
 
-/// `enum bpf_cmd`, linux/bpf.h: elements of maps, their batches, pins, information, links. No map is made, and no program loaded.
-const BPF_COMMANDS: [u64; 14] = [1, 2, 3, 4, 6, 7, 15, 22, 24, 25, 26, 27, 28, 29];
+/// `enum bpf_cmd`, linux/bpf.h: elements of maps (1 to 4), pins (6, 7), information (15), links that are made, given another
+/// program, and taken down (28, 29, 34). No map is made, no program loaded, and nothing found by its number.
+const BPF_COMMANDS: [u64; 10] = [1, 2, 3, 4, 6, 7, 15, 28, 29, 34];
 
 /// Names of threads, of mappings, and what the C library asks about itself.
 const PRCTL_OPTIONS: [u64; 4] =
