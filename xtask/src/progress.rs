@@ -162,8 +162,9 @@ impl Display {
         }
     }
 
-    /// Takes it away, for what stays.
-    pub(crate) fn clear(&self) {
+    /// Takes it away, for what stays; that is a sign of life, too.
+    pub(crate) fn clear(&mut self) {
+        self.shown = self.started.elapsed();
         if self.in_place {
             print!("\r\x1b[K");
             drop(std::io::stdout().flush());

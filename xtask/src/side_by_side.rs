@@ -32,6 +32,13 @@ pub(crate) struct Manner<'a> {
     pub(crate) patience: Duration,
 }
 
+impl Manner<'_> {
+    /// Whether programs are asked about their tests and run none: then they tell no result.
+    fn only_asks(&self) -> bool {
+        self.arguments.iter().any(|argument| ["--list", "--help"].contains(&argument.as_str()))
+    }
+}
+
 /// The test programs of one run: what has become of them so far.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -39,6 +46,7 @@ pub(crate) struct Run {
     done: usize,
     tally: Tally,
     failed: Vec<Suite>,
+    display: Display,
 }
 
 /// What happens to one program.
@@ -58,7 +66,7 @@ struct Ended {
 impl Run {
     /// A run of so many programs.
     pub(crate) fn of(total: usize) -> Self {
-        Self { total, done: 0, tally: Tally::default(), failed: Vec::new() }
+        Self { total, done: 0, tally: Tally::default(), failed: Vec::new(), display: Display::new() }
     }
 
     /// Runs some of them, and shows each one as it ends.
@@ -71,7 +79,7 @@ impl Run {
                 scope.spawn(move || work(queue, &events, manner, janitor));
             }
             drop(events);
-            self.watch(&happened, manner.live);
+            self.watch(&happened, manner);
         });
     }
 
@@ -80,33 +88,34 @@ impl Run {
         (self.tally, self.failed)
     }
 
-    fn watch(&mut self, happened: &Receiver<Event>, live: bool) {
+    fn watch(&mut self, happened: &Receiver<Event>, manner: &Manner<'_>) {
         let mut running: Vec<String> = Vec::new();
-        let mut display = Display::new();
         loop {
             match happened.recv_timeout(Duration::from_secs(1)) {
                 Ok(Event::Began(name)) => running.push(name),
                 Ok(Event::Ended(suite, ended)) => {
                     running.retain(|name| *name != suite.name());
-                    display.clear();
-                    self.show(suite, &ended, live);
-                    display = Display::new();
+                    self.display.clear();
+                    self.show(suite, &ended, manner);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if !live {
-                display.show(&format!("{} of {} done; {}", self.done, self.total, running.join(", ")));
+            if !manner.live {
+                let line = format!("{} of {} done; {}", self.done, self.total, running.join(", "));
+                self.display.show(&line);
             }
         }
-        display.clear();
+        self.display.clear();
     }
 
-    fn show(&mut self, suite: Suite, ended: &Ended, live: bool) {
+    fn show(&mut self, suite: Suite, ended: &Ended, manner: &Manner<'_>) {
         let text = String::from_utf8_lossy(&ended.said);
         let mut tally = Tally::default();
         text.lines().for_each(|line| tally.count(line));
-        let passed = ended.outcome.as_ref().is_ok_and(ExitStatus::success) && tally.failed == 0 && tally.suites > 0;
+        let passed = ended.outcome.as_ref().is_ok_and(ExitStatus::success)
+            && tally.failed == 0
+            && (tally.suites > 0 || manner.only_asks());
         tally.settle(passed);
         self.done += 1;
         self.tally += tally;
@@ -114,7 +123,7 @@ impl Run {
         let verdict = if passed { good("ok") } else { bad("FAILED") };
         let place = faint(&format!("[{}/{}]", self.done, self.total));
         println!("\n{place} {} {verdict}, {}", strong(&suite.name()), took(ended.took));
-        if !live {
+        if !manner.live {
             // As it came: colours and odd bytes, too.
             drop(stdout().write_all(&ended.said));
         }
@@ -135,6 +144,9 @@ fn work(queue: &Mutex<VecDeque<Suite>>, events: &Sender<Event>, manner: &Manner<
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(suite) = next else { break };
+        if manner.live {
+            println!("\n{}", strong(&suite.name()));
+        }
         drop(events.send(Event::Began(suite.name())));
         let ended = run_one(&suite, manner, janitor);
         drop(events.send(Event::Ended(suite, Box::new(ended))));
@@ -236,7 +248,7 @@ mod tests {
         Ended { said: said.as_bytes().to_vec(), took: Duration::ZERO, outcome }
     }
 
-    fn shown(said: &str, code: i32) -> (Tally, usize) {
+    fn shown(said: &str, code: i32, manner: &Manner<'_>) -> (Tally, usize) {
         let suite = Suite {
             package: "p".to_owned(),
             target: crate::suites::Target::Library,
@@ -244,7 +256,8 @@ mod tests {
             folder: "/".into(),
         };
         let mut run = Run::of(1);
-        run.show(suite, &ended(said, code), true);
+        // Shown already: results in this program's own output would be counted as its own.
+        run.show(suite, &ended(said, code), &Manner { live: true, ..*manner });
         let (tally, failed) = run.finish();
         (tally, failed.len())
     }
@@ -275,13 +288,15 @@ mod tests {
     fn a_program_passes_only_by_its_own_word_and_by_its_end() {
         let result = |passed, failed| format!("test result: ok. {passed} passed; {failed} failed; 0 ignored");
         let of = |text: &str, code| {
-            let (tally, failed) = shown(text, code);
+            let (tally, failed) = shown(text, code, &MANNER);
             (tally.passed, tally.failed, failed)
         };
         assert_eq!(of(&result(2, 0), 0), (2, 0, 0));
         assert_eq!(of(&result(2, 1), 101), (2, 1, 1));
         assert_eq!(of(&result(2, 0), 1), (2, 1, 1), "it ended badly after its tests");
         assert_eq!(of("running 2 tests", 0), (0, 1, 1), "a test has ended the program");
+        let asked = ["--list".to_owned()];
+        assert_eq!(shown("2 tests", 0, &Manner { arguments: &asked, ..MANNER }), (Tally::default(), 0));
     }
 
     #[test]
