@@ -31,7 +31,8 @@ fn the_service_manager_hears_that_it_is_ready_and_that_it_stops() -> Result<()> 
     ensure!(ready.ends_with("; ports 62201 sealed, 62205 clear; 2 users"), "{ready}");
     daemon.wait_for(" ready ")?;
     daemon.signal(Signal::TERM)?;
-    let stopping = manager.next()?;
+    // Its line may be told anew before.
+    let stopping = manager.wait_for("STOPPING=1")?;
     ensure!(stopping == "STOPPING=1\nSTATUS=stopping", "{stopping}");
     let (status, said) = daemon.end()?;
     ensure!(status.success(), "{said}");

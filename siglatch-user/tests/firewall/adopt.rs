@@ -2,19 +2,21 @@
 
 use std::net::IpAddr;
 use std::time::Duration;
+use std::time::Instant;
 
 use siglatch_user::config::{Firewall as Settings, OperatorSets, OwnTable};
 use siglatch_user::edge::firewall::{Adopted, Change, Firewall, FirewallError, Restored};
 use siglatch_user::gate::{Grant, GrantKey};
 
 use crate::namespace::{in_namespace, nft};
-use crate::{assert_left, grant, key, now, own, read_back};
+use crate::{assert_left, grant, key, left, now, own, read_back};
 
 #[test]
 fn what_is_protected_changes_and_grants_keep_their_time() {
     in_namespace(|| {
         let (mut firewall, _) = Firewall::open(&own(), &[62201], now()).unwrap();
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         let mut watcher = firewall.watch().unwrap().unwrap();
 
@@ -32,12 +34,12 @@ fn what_is_protected_changes_and_grants_keep_their_time() {
         watcher.check().unwrap();
         firewall.write(&[grant("192.0.2.7", "tcp/22", 60)], now()).unwrap();
         assert_left("192.0.2.7", 290, 300);
-        assert_eq!(firewall.restore(&live, now()).unwrap(), Restored::default());
+        assert_eq!(firewall.restore(&left(&live, since), now()).unwrap(), Restored::default());
         assert_eq!(watcher.check().unwrap(), None);
 
         // What is flushed is put back as it is now, not as it was.
         nft("flush ruleset");
-        firewall.restore(&live, now()).unwrap();
+        firewall.restore(&left(&live, since), now()).unwrap();
         assert!(nft("list table inet siglatch").contains("10.0.0.5 . tcp . 22"));
         // And back: the sets of hosts behind this one go with what stands in them.
         assert_eq!(firewall.adopt(&own(), &[], &live, now()).unwrap(), CHANGED);
@@ -72,6 +74,7 @@ fn what_is_refused_changes_nothing() {
     in_namespace(|| {
         let (mut firewall, _) = Firewall::open(&own(), &[62201], now()).unwrap();
         let live = [grant("192.0.2.7", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         let before = nft("-at list table inet siglatch");
         let another = OwnTable { name: "another".to_owned(), ..OwnTable::default() };
@@ -87,7 +90,7 @@ fn what_is_refused_changes_nothing() {
         let error = firewall.adopt(&wanted, &[], &[unfit], now()).unwrap_err();
         assert!(matches!(error, FirewallError::NftRefused { .. }), "{error}");
         assert_eq!(nft("-at list table inet siglatch"), before);
-        assert_eq!(firewall.restore(&live, now()).unwrap(), Restored::default());
+        assert_eq!(firewall.restore(&left(&live, since), now()).unwrap(), Restored::default());
         assert_left("192.0.2.7", 295, 300);
     });
 }
@@ -98,6 +101,7 @@ fn grants_move_from_set_to_set_of_the_operators() {
         operators_table();
         let (mut firewall, _) = Firewall::open(&sets("a"), &[], now()).unwrap();
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         nft("add element inet filter a { 192.0.2.99 . tcp . 22 timeout 1h comment \"the boss\" }");
         // One that holds no more under the new settings.
@@ -116,7 +120,7 @@ fn grants_move_from_set_to_set_of_the_operators() {
         assert_eq!(watcher.check().unwrap(), None);
         nft("flush set inet filter b");
         assert_eq!(watcher.check().unwrap(), Some(Change::Elements));
-        assert_eq!(firewall.restore(&live, now()).unwrap().grants, 1);
+        assert_eq!(firewall.restore(&left(&live, since), now()).unwrap().grants, 1);
         firewall.revoke(&[live[0].key]).unwrap();
         assert!(!nft("list set inet filter b").contains("192.0.2.7"));
     });
@@ -134,11 +138,12 @@ fn a_set_that_is_missing_is_named_and_the_grants_stay_where_they_are() {
         // One that has no room: nothing of it is left there.
         nft("add set inet filter tiny { type ipv4_addr . inet_proto . inet_service; flags timeout; size 1; }");
         let many = [live[0].clone(), grant("192.0.2.8", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&many, now()).unwrap();
         firewall.adopt(&sets("tiny"), &[], &many, now()).unwrap_err();
         assert!(!nft("list set inet filter tiny").contains("192.0.2"), "{}", nft("list set inet filter tiny"));
 
-        assert_eq!(firewall.restore(&many, now()).unwrap(), Restored::default());
+        assert_eq!(firewall.restore(&left(&many, since), now()).unwrap(), Restored::default());
         // What it has room for can be moved there, and taken out of it when it is full.
         firewall.revoke(&[many[1].key]).unwrap();
         firewall.adopt(&sets("tiny"), &[], &live, now()).unwrap();

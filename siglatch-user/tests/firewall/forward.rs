@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
+use std::time::Instant;
 
 use siglatch_user::config::{Firewall as Settings, OperatorSets, OwnTable};
 use siglatch_user::edge::firewall::{Change, Firewall, FirewallError, Found, Restored};
@@ -10,7 +11,7 @@ use siglatch_user::policy::Door;
 
 use crate::namespace::{in_namespace, nft, shell};
 use crate::neighbour::{NO_WAITING, Neighbour};
-use crate::{grant, key, now, own};
+use crate::{grant, key, left, now, own};
 
 #[test]
 fn the_table_is_what_the_documentation_draws() {
@@ -101,6 +102,7 @@ fn grants_are_written_renewed_revoked_put_back_and_taken_over() {
         let v6 = nft("list set inet siglatch forward_v6");
         assert!(v6.contains("2001:db8::7 . fd08::2 . udp . 5000 timeout 5m expires "), "{v6}");
         let renewed = live.each_ref().map(|grant| Grant { ttl: grant.ttl * 2, ..grant.clone() });
+        let since = Instant::now();
         firewall.write(&renewed, now()).unwrap();
         assert!(v4().contains("5432 timeout 10m expires "), "{}", v4());
         assert_eq!(watcher.check().unwrap(), None);
@@ -115,9 +117,9 @@ fn grants_are_written_renewed_revoked_put_back_and_taken_over() {
         ] {
             nft(vandalism);
             assert!(watcher.check().unwrap().is_some(), "{vandalism}");
-            let restored = firewall.restore(&renewed, now()).unwrap();
+            let restored = firewall.restore(&left(&renewed, since), now()).unwrap();
             assert_eq!(restored, Restored { skeleton, grants }, "{vandalism}");
-            assert_eq!(firewall.restore(&renewed, now()).unwrap(), Restored::default(), "{vandalism}");
+            assert_eq!(firewall.restore(&left(&renewed, since), now()).unwrap(), Restored::default(), "{vandalism}");
             watcher.check().unwrap();
         }
 
@@ -165,12 +167,16 @@ fn the_operators_sets_are_checked_filled_and_watched() {
         let (mut firewall, _) = Firewall::open(&sets, &[], now()).unwrap();
         let mut watcher = firewall.watch().unwrap().unwrap();
         let live = [forward("192.0.2.7", "tcp/5432@10.8.0.2"), forward("2001:db8::7", "udp/5000@fd08::2")];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         assert!(nft("list set inet filter guests").contains("192.0.2.7 . 10.8.0.2 . tcp . 5432 timeout 5m"));
         assert!(nft("list set inet filter guests6").contains("comment \"siglatch: alice ssh\""));
         nft("flush set inet filter guests6");
         assert_eq!(watcher.check().unwrap(), Some(Change::Elements));
-        assert_eq!(firewall.restore(&live, now()).unwrap(), Restored { skeleton: Found::Whole, grants: 1 });
+        assert_eq!(
+            firewall.restore(&left(&live, since), now()).unwrap(),
+            Restored { skeleton: Found::Whole, grants: 1 }
+        );
 
         let error = firewall.write(&[grant("192.0.2.7", "tcp/22", 60)], now()).unwrap_err();
         let FirewallError::NotWritten { source, .. } = error else { panic!("{error}") };

@@ -1,15 +1,18 @@
 //! Our own table in the hands of others: what they change is noticed and put right.
 
+use std::time::Instant;
+
 use siglatch_user::edge::firewall::{Change, FirewallError, Found, Restored};
 
 use crate::namespace::{in_namespace, nft};
-use crate::{assert_left, grant, key, now, open};
+use crate::{assert_left, grant, key, left, now, open};
 
 #[test]
 fn a_flushed_ruleset_is_noticed_and_put_back() {
     in_namespace(|| {
         let mut firewall = open(&[62201]);
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         let before = without_times(&nft("list table inet siglatch"));
         let mut watcher = firewall.watch().unwrap().unwrap();
@@ -17,11 +20,11 @@ fn a_flushed_ruleset_is_noticed_and_put_back() {
 
         nft("flush ruleset");
         assert!(watcher.wait().is_ok());
-        let restored = firewall.restore(&live, now()).unwrap();
+        let restored = firewall.restore(&left(&live, since), now()).unwrap();
         assert_eq!(restored, Restored { skeleton: Found::Missing, grants: 2 });
         assert_eq!(without_times(&nft("list table inet siglatch")), before);
         assert_left("192.0.2.7", 295, 301);
-        assert_eq!(firewall.restore(&live, now()).unwrap(), Restored::default());
+        assert_eq!(firewall.restore(&left(&live, since), now()).unwrap(), Restored::default());
     });
 }
 
@@ -30,6 +33,7 @@ fn whatever_is_changed_in_the_table_is_put_right() {
     in_namespace(|| {
         let mut firewall = open(&[62201]);
         let live = [grant("192.0.2.7", "tcp/22", 300), grant("2001:db8::7", "tcp/22", 300)];
+        let since = Instant::now();
         firewall.write(&live, now()).unwrap();
         let before = without_times(&nft("list table inet siglatch"));
         let mut watcher = firewall.watch().unwrap().unwrap();
@@ -52,7 +56,7 @@ fn whatever_is_changed_in_the_table_is_put_right() {
         ] {
             nft(vandalism);
             assert!(watcher.check().unwrap().is_some(), "{vandalism}");
-            let restored = firewall.restore(&live, now()).unwrap();
+            let restored = firewall.restore(&left(&live, since), now()).unwrap();
             assert_eq!(restored, Restored { skeleton, grants }, "{vandalism}");
             assert_eq!(without_times(&nft("list table inet siglatch")), before, "{vandalism}");
             watcher.check().unwrap();
