@@ -9,8 +9,8 @@
 pub mod bpf;
 pub mod capture;
 pub mod cases;
-pub mod fake_clock;
 pub mod earlier;
+pub mod fake_clock;
 pub mod flood;
 pub mod gateway;
 pub mod held_thread;

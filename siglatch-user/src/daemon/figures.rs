@@ -138,7 +138,8 @@ impl Sources {
 
     fn snapshot(&self, frames: Counters) -> Snapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Tallies { operations, admitted, refused, grants, running, waiting: queued, programs_fail, figures, .. } = &*self.tallies;
+        let Tallies { operations, admitted, refused, grants, running, waiting: queued, programs_fail, figures, .. } =
+            &*self.tallies;
         let refused = refused.each_ref().map(read);
         // What has come out is read first, or more could come out than went in.
         let judged = read(admitted) + refused.iter().sum::<u64>();
@@ -173,7 +174,12 @@ impl Sources {
                 Ban { kind: "network", active: read(&figures.banned_networks) },
             ],
             known: read(&figures.known),
-            programs: Programs { running: read(running), waiting: read(queued), dropped: read(&figures.dropped), fail: *programs_fail.borrow() },
+            programs: Programs {
+                running: read(running),
+                waiting: read(queued),
+                dropped: read(&figures.dropped),
+                fail: *programs_fail.borrow(),
+            },
             audit: Audit {
                 waiting: self.recorder.waiting() as u64,
                 room: Recorder::ROOM as u64,

@@ -18,7 +18,12 @@ fn sample() -> Snapshot {
         version: "9.8.7",
         ingress: "xdp",
         started: Wall::from_secs(1_700_000_000),
-        process: Process { resident: Some(20_000_000), descriptors: Some(40), descriptors_max: Some(1024), shortages: 3 },
+        process: Process {
+            resident: Some(20_000_000),
+            descriptors: Some(40),
+            descriptors_max: Some(1024),
+            shortages: 3,
+        },
         interfaces: vec![
             Interface { name: "eth\"0".to_owned(), mode: "native".to_owned(), attached: true },
             Interface { name: "wlan0".to_owned(), mode: "waiting".to_owned(), attached: false },
