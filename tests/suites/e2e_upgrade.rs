@@ -1,10 +1,15 @@
 //! What an earlier siglatch has left is taken over by this one under knocks and junk: nothing is lost, nothing admitted twice,
 //! nothing slips through. And what a later one has left is refused, with what to do.
-#![expect(clippy::disallowed_methods, reason = "files of the state folder are written as others have left them")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "files of the state folder are written as others have left them, and bpftool is an operator's"
+)]
 
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -260,7 +265,7 @@ impl Site {
 
     /// The number of the link at the interface: it stays if its program is replaced in place.
     fn link(&self) -> Result<u64> {
-        let shown = run(std::process::Command::new("bpftool")
+        let shown = run(Command::new("bpftool")
             .args(["-j", "link", "show", "pinned"])
             .arg(self.gateway.pins().join("link_gate")))?;
         let shown: Value = serde_json::from_str(&shown)?;
