@@ -5,11 +5,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use siglatch_user::config::{Firewall as Settings, OperatorSets, OwnTable};
-use siglatch_user::edge::firewall::{Adopted, Change, Firewall, FirewallError, Restored};
+use siglatch_user::edge::firewall::{Adopted, Begun, Change, Firewall, FirewallError, Restored};
 use siglatch_user::gate::{Grant, GrantKey};
 
 use crate::namespace::{in_namespace, nft};
-use crate::{assert_left, grant, key, left, now, own, read_back};
+use crate::{adopt, assert_left, grant, key, left, now, own, read_back};
 
 #[test]
 fn what_is_protected_changes_and_grants_keep_their_time() {
@@ -21,7 +21,7 @@ fn what_is_protected_changes_and_grants_keep_their_time() {
         let mut watcher = firewall.watch().unwrap().unwrap();
 
         let wanted = table(5, &["tcp/22", "tcp/443"], &["tcp/22@10.0.0.5"]);
-        assert_eq!(firewall.adopt(&wanted, &[62202], &live, now()).unwrap(), CHANGED);
+        assert_eq!(adopt(&mut firewall, &wanted, &[62202], &live, now()).unwrap(), Adopted::default());
         let listed = nft("list table inet siglatch");
         for part in
             ["priority filter + 5", "tcp . 443", "10.0.0.5 . tcp . 22", "elements = { 62202 }", "chain forward {"]
@@ -42,7 +42,7 @@ fn what_is_protected_changes_and_grants_keep_their_time() {
         firewall.restore(&left(&live, since), now()).unwrap();
         assert!(nft("list table inet siglatch").contains("10.0.0.5 . tcp . 22"));
         // And back: the sets of hosts behind this one go with what stands in them.
-        assert_eq!(firewall.adopt(&own(), &[], &live, now()).unwrap(), CHANGED);
+        assert_eq!(adopt(&mut firewall, &own(), &[], &live, now()).unwrap(), Adopted::default());
         let listed = nft("list table inet siglatch");
         assert!(!listed.contains("forward") && !listed.contains("knock_ports"), "{listed}");
         drop(firewall);
@@ -58,14 +58,54 @@ fn nothing_is_run_if_nothing_has_changed() {
         let mut watcher = firewall.watch().unwrap().unwrap();
         // Another order is no other setting.
         let same = table(-7, &["tcp/22", "udp/51820"], &[]);
-        assert_eq!(firewall.adopt(&same, &[62202, 62201], &[], now()).unwrap(), Adopted::default());
+        assert_eq!(adopt(&mut firewall, &same, &[62202, 62201], &[], now()).unwrap(), Adopted::default());
         assert_eq!((nft("-a list ruleset"), watcher.check().unwrap()), (before, None));
 
         operators_table();
         let (mut firewall, _) = Firewall::open(&sets("a"), &[], now()).unwrap();
         firewall.write(&[grant("192.0.2.7", "tcp/22", 300)], now()).unwrap();
-        assert_eq!(firewall.adopt(&sets("a"), &[62203], &[], now()).unwrap(), Adopted::default());
+        assert_eq!(adopt(&mut firewall, &sets("a"), &[62203], &[], now()).unwrap(), Adopted::default());
         assert!(nft("list set inet filter a").contains("192.0.2.7"));
+    });
+}
+
+#[test]
+fn what_opens_and_ends_while_the_table_is_written_does_so() {
+    in_namespace(|| {
+        // With a set that stays, and with one that somebody has spoiled, which is made anew.
+        for spoils in [false, true] {
+            let (mut firewall, _) = Firewall::open(&own(), &[62201], now()).unwrap();
+            let (stays, ends) = (grant("192.0.2.7", "tcp/22", 300), grant("192.0.2.8", "tcp/22", 300));
+            let since = Instant::now();
+            firewall.write(&[stays.clone(), ends.clone()], now()).unwrap();
+            if spoils {
+                nft("add table inet siglatch { flags dormant; }");
+            }
+            let wanted = table(5, &["tcp/22", "tcp/443"], &[]);
+            let Begun::Aside(rewrite) =
+                firewall.begin(&wanted, &[62201], &[stays.clone(), ends.clone()], now()).unwrap()
+            else {
+                panic!("it is another table")
+            };
+            let opens = grant("192.0.2.9", "tcp/22", 300);
+            if !spoils {
+                firewall.write(std::slice::from_ref(&opens), now()).unwrap();
+            }
+            firewall.revoke(&[ends.key]).unwrap();
+            let rewritten = rewrite.write();
+            if spoils {
+                firewall.write(std::slice::from_ref(&opens), now()).unwrap();
+            }
+            let live = [stays, opens];
+            let Adopted { placeless, risen } = firewall.finish(rewritten, &live).unwrap();
+            assert_eq!(placeless, []);
+            assert_eq!(risen, if spoils { vec![ends.key] } else { vec![] });
+            firewall.revoke(&risen).unwrap();
+            assert_eq!(firewall.restore(&left(&live, since), now()).unwrap(), Restored::default());
+            let set = nft("list set inet siglatch grants_v4");
+            assert!(set.contains("192.0.2.7") && set.contains("192.0.2.9") && !set.contains("192.0.2.8"), "{set}");
+            nft("flush ruleset");
+        }
     });
 }
 
@@ -79,7 +119,7 @@ fn what_is_refused_changes_nothing() {
         let before = nft("-at list table inet siglatch");
         let another = OwnTable { name: "another".to_owned(), ..OwnTable::default() };
         for refused in [Settings::Table(another), sets("a"), Settings::Untouched] {
-            let error = firewall.adopt(&refused, &[], &live, now()).unwrap_err();
+            let error = adopt(&mut firewall, &refused, &[], &live, now()).unwrap_err();
             assert!(matches!(error, FirewallError::NotLive), "{error}");
         }
         assert_eq!(nft("-at list table inet siglatch"), before);
@@ -87,7 +127,7 @@ fn what_is_refused_changes_nothing() {
         let key = GrantKey { destination: Some("10.0.0.5".parse::<IpAddr>().unwrap().into()), ..live[0].key };
         let unfit = Grant { key, label: "x".repeat(300), ..live[0].clone() };
         let wanted = table(0, &["tcp/443"], &["tcp/22@10.0.0.5"]);
-        let error = firewall.adopt(&wanted, &[], &[unfit], now()).unwrap_err();
+        let error = adopt(&mut firewall, &wanted, &[], &[unfit], now()).unwrap_err();
         assert!(matches!(error, FirewallError::NftRefused { .. }), "{error}");
         assert_eq!(nft("-at list table inet siglatch"), before);
         assert_eq!(firewall.restore(&left(&live, since), now()).unwrap(), Restored::default());
@@ -108,7 +148,7 @@ fn grants_move_from_set_to_set_of_the_operators() {
         firewall.write(&[grant("192.0.2.66", "tcp/22", 300)], now()).unwrap();
         let mut watcher = firewall.watch().unwrap().unwrap();
 
-        assert_eq!(firewall.adopt(&sets("b"), &[], &live, now()).unwrap(), CHANGED);
+        assert_eq!(adopt(&mut firewall, &sets("b"), &[], &live, now()).unwrap(), Adopted::default());
         let (a, b) = (nft("list set inet filter a"), nft("list set inet filter b"));
         assert!(b.contains("192.0.2.7 . tcp . 22 timeout 5m") && b.contains("siglatch: alice ssh"), "{b}");
         assert!(!b.contains("the boss") && !b.contains("192.0.2.66"), "{b}");
@@ -133,23 +173,23 @@ fn a_set_that_is_missing_is_named_and_the_grants_stay_where_they_are() {
         let (mut firewall, _) = Firewall::open(&sets("a"), &[], now()).unwrap();
         let live = [grant("192.0.2.7", "tcp/22", 300)];
         firewall.write(&live, now()).unwrap();
-        let error = firewall.adopt(&sets("c"), &[], &live, now()).unwrap_err();
+        let error = adopt(&mut firewall, &sets("c"), &[], &live, now()).unwrap_err();
         assert!(matches!(error, FirewallError::SetMissing { .. }), "{error}");
         // One that has no room: nothing of it is left there.
         nft("add set inet filter tiny { type ipv4_addr . inet_proto . inet_service; flags timeout; size 1; }");
         let many = [live[0].clone(), grant("192.0.2.8", "tcp/22", 300)];
         let since = Instant::now();
         firewall.write(&many, now()).unwrap();
-        firewall.adopt(&sets("tiny"), &[], &many, now()).unwrap_err();
+        adopt(&mut firewall, &sets("tiny"), &[], &many, now()).unwrap_err();
         assert!(!nft("list set inet filter tiny").contains("192.0.2"), "{}", nft("list set inet filter tiny"));
 
         assert_eq!(firewall.restore(&left(&many, since), now()).unwrap(), Restored::default());
         // What it has room for can be moved there, and taken out of it when it is full.
         firewall.revoke(&[many[1].key]).unwrap();
-        firewall.adopt(&sets("tiny"), &[], &live, now()).unwrap();
+        adopt(&mut firewall, &sets("tiny"), &[], &live, now()).unwrap();
         firewall.revoke(&[live[0].key]).unwrap();
         assert!(!nft("list set inet filter tiny").contains("192.0.2"), "{}", nft("list set inet filter tiny"));
-        firewall.adopt(&sets("a"), &[], &many, now()).unwrap();
+        adopt(&mut firewall, &sets("a"), &[], &many, now()).unwrap();
         firewall.write(&[grant("192.0.2.7", "tcp/22", 900)], now()).unwrap();
         let a = nft("list set inet filter a");
         assert!(a.contains("192.0.2.7 . tcp . 22 timeout 15m") && a.contains("192.0.2.8"), "{a}");
@@ -166,8 +206,8 @@ fn a_set_that_has_gone_with_its_name_is_no_obstacle_and_what_has_no_set_is_named
         nft("delete set inet filter a");
         let Settings::Sets(named) = sets("b") else { unreachable!() };
         let v4_only = Settings::Sets(OperatorSets { v6: None, ..named });
-        let adopted = firewall.adopt(&v4_only, &[], &live, now()).unwrap();
-        assert_eq!(adopted, Adopted { changed: true, placeless: vec![key("2001:db8::7", "tcp/22")] });
+        let adopted = adopt(&mut firewall, &v4_only, &[], &live, now()).unwrap();
+        assert_eq!(adopted, Adopted { placeless: vec![key("2001:db8::7", "tcp/22")], risen: vec![] });
         assert!(!nft("list set inet filter six").contains("2001:db8::7"));
         assert!(nft("list set inet filter b").contains("192.0.2.7"));
         // What it takes over from now on stands where it should.
@@ -202,5 +242,3 @@ fn operators_table() {
     }
     nft("add set inet filter six { type ipv6_addr . inet_proto . inet_service; flags timeout; }");
 }
-
-const CHANGED: Adopted = Adopted { changed: true, placeless: Vec::new() };

@@ -10,7 +10,7 @@ use siglatch_user::edge::firewall::{Firewall, Found, Restored};
 
 use crate::namespace::{in_namespace, nft, shell};
 use crate::neighbour::{NO_WAITING, Neighbour};
-use crate::{grant, key, now};
+use crate::{adopt, grant, key, now};
 
 #[test]
 fn the_table_is_what_the_documentation_draws() {
@@ -30,7 +30,7 @@ fn the_table_is_what_the_documentation_draws() {
         assert!(!table.contains("forward"), "{table}");
 
         let doors = settings(&["tcp/5432@10.8.0.2"]);
-        assert!(firewall.adopt(&doors, &[], &[], now()).unwrap().changed);
+        adopt(&mut firewall, &doors, &[], &[], now()).unwrap();
         let table = nft("list chain inet siglatch protected_forward");
         for (protocol, version, set) in
             [("tcp", "ip", "grants_v4"), ("tcp", "ip6", "grants_v6"), ("udp", "ip", "grants_v4")]
@@ -46,7 +46,7 @@ fn the_table_is_what_the_documentation_draws() {
             assert_eq!(firewall.restore(&[], now()).unwrap(), Restored::default(), "{vandalism}");
         }
         let none = Settings::Table(OwnTable { priority: 0, ..OwnTable::default() });
-        assert!(firewall.adopt(&none, &[], &[], now()).unwrap().changed);
+        adopt(&mut firewall, &none, &[], &[], now()).unwrap();
         assert!(!nft("list table inet siglatch").contains("dnat"));
     });
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use siglatch_common::units::Boot;
 use siglatch_user::config::{Firewall as Settings, OwnTable};
-use siglatch_user::edge::firewall::Firewall;
+use siglatch_user::edge::firewall::{Adopted, Begun, Firewall, FirewallError};
 use siglatch_user::gate::{Grant, GrantKey};
 
 use namespace::nft;
@@ -37,6 +37,20 @@ fn open(knock_ports: &[u16]) -> Firewall {
 /// What a daemon would find at its start.
 fn read_back() -> Vec<Grant> {
     Firewall::open(&own(), &[], now()).unwrap().1
+}
+
+/// Goes over to other settings, with nothing else happening meanwhile.
+fn adopt(
+    firewall: &mut Firewall,
+    settings: &Settings,
+    knock_ports: &[u16],
+    live: &[Grant],
+    now: Boot,
+) -> Result<Adopted, FirewallError> {
+    match firewall.begin(settings, knock_ports, live, now)? {
+        Begun::Done(adopted) => Ok(adopted),
+        Begun::Aside(rewrite) => firewall.finish(rewrite.write(), live),
+    }
 }
 
 fn own() -> Settings {

@@ -14,7 +14,7 @@ use siglatch_user::edge::firewall::Firewall;
 use siglatch_user::gate::Grant;
 
 use crate::namespace::{enter_namespace, in_namespace, shell};
-use crate::{grant, now};
+use crate::{adopt, grant, now};
 
 #[test]
 fn only_the_granted_get_through_and_neither_a_restart_nor_a_change_opens_a_gap() {
@@ -92,8 +92,8 @@ fn only_the_granted_get_through_and_neither_a_restart_nor_a_change_opens_a_gap()
             for _ in 0..20 {
                 for other in &others {
                     let live = grants.each_ref().map(|grant| Grant { ttl: grant.ttl * 2, ..grant.clone() });
-                    firewall.adopt(&Settings::Table(other.clone()), &[62202], &live, now()).unwrap();
-                    firewall.adopt(&settings, &[62201], &live, now()).unwrap();
+                    adopt(&mut firewall, &Settings::Table(other.clone()), &[62202], &live, now()).unwrap();
+                    adopt(&mut firewall, &settings, &[62201], &live, now()).unwrap();
                 }
                 drop(firewall);
                 firewall = Firewall::open(&settings, &[62201], now()).unwrap().0;
