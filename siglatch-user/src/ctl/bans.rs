@@ -4,11 +4,10 @@ use clap::{Args, ValueEnum};
 use siglatch_common::address::Network;
 use siglatch_common::ban::Reason;
 
+use super::listing::{Listing, Page as _, gather, page};
 use super::load::Failure;
-use super::reach::Reach;
 use super::show::{self, Side, Table};
-use crate::admin::protocol::Request;
-use crate::admin::{BanPage, BansQuery, Sort, network_text};
+use crate::admin::{BanEntry, BanPage, BansQuery, Sort, network_text};
 use crate::config;
 use crate::edge::admin::AdminClient;
 
@@ -28,14 +27,8 @@ pub(super) struct Bans {
     /// In which order
     #[arg(long, value_name = "ORDER", default_value = "network")]
     sort: Order,
-    /// At most so many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// One JSON object, for programs
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    daemon: Reach,
+    listing: Listing,
 }
 
 /// The order of the list.
@@ -51,20 +44,13 @@ enum Order {
     Since,
 }
 
+page!(BanPage, BansQuery, BanEntry, Bans, bans, |ban: &BanEntry| ban.network);
+
 impl Bans {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { reason, net, sort, limit, json, daemon } = self;
-        let query = BansQuery { reason, net, sort: sort.into(), limit, after: None };
-        let page = list(&mut daemon.connect()?, query)?;
-        if json {
-            return show::json(&page);
-        }
-        if page.bans.is_empty() {
-            return show::print("no bans\n");
-        }
-        show::print(&table(&page).text())?;
-        show::tell_more(page.more, page.bans.len(), page.total);
-        Ok(())
+        let Self { reason, net, sort, listing } = self;
+        let query = BansQuery { reason, net, sort: sort.into(), limit: None, after: None };
+        listing.show_gathered("no bans", table, |client, limit| list(client, query, limit))
     }
 }
 
@@ -81,26 +67,19 @@ impl From<Order> for Sort {
 
 /// As many as are wanted. More than a reply takes come page by page in the order of their networks, so that a ban that
 /// begins or ends meanwhile moves no other out of sight, and are sorted here.
-fn list(daemon: &mut AdminClient, mut query: BansQuery) -> Result<BanPage, Failure> {
-    if query.limit.is_some_and(|limit| limit <= BanPage::MAX) {
-        return Ok(daemon.ask(&Request::Bans(query))?);
+fn list(client: &mut AdminClient, query: BansQuery, limit: usize) -> Result<BanPage, Failure> {
+    if limit <= BanPage::MAX {
+        return Ok(client.ask(&BanPage::ask(&query, limit))?);
     }
-    let (sort, limit) = (query.sort, query.limit.unwrap_or(usize::MAX));
-    (query.sort, query.limit) = (Sort::Network, None);
-    let mut all = BanPage { more: true, ..BanPage::default() };
-    while all.more {
-        let BanPage { total, more, bans } = daemon.ask(&Request::Bans(query.clone()))?;
-        query.after = bans.last().map(|ban| ban.network);
-        (all.total, all.more) = (total, more && !bans.is_empty());
-        all.bans.extend(bans);
-    }
+    let sort = query.sort;
+    let mut all: BanPage = gather(client, BansQuery { sort: Sort::Network, ..query }, usize::MAX)?;
     sort.sort(&mut all.bans);
     all.more = all.bans.len() > limit;
     all.bans.truncate(limit);
     Ok(all)
 }
 
-fn table(page: &BanPage) -> Table<6> {
+fn table(bans: &[BanEntry]) -> String {
     let mut table = Table::new([
         ("NETWORK", Side::Left),
         ("REASON", Side::Left),
@@ -109,7 +88,7 @@ fn table(page: &BanPage) -> Table<6> {
         ("STEP", Side::Right),
         ("COMMENT", Side::Left),
     ]);
-    for ban in &page.bans {
+    for ban in bans {
         table.push([
             network_text(ban.network),
             ban.reason.label().to_owned(),
@@ -119,7 +98,7 @@ fn table(page: &BanPage) -> Table<6> {
             ban.comment.to_string(),
         ]);
     }
-    table
+    table.text()
 }
 
 fn reason(label: &str) -> Result<Reason, String> {

@@ -8,6 +8,7 @@ use super::load::Failure;
 use super::reach::Reach;
 use super::show;
 use crate::admin::protocol::Request;
+use crate::edge::admin::AdminClient;
 
 /// How much of a list is shown, and how.
 #[derive(Args, Debug)]
@@ -43,28 +44,22 @@ impl Listing {
     /// Shows what is asked for; `nothing`, if there is none of it.
     pub(super) fn show<P: Page>(
         self,
-        mut query: P::Query,
+        query: P::Query,
         nothing: &str,
         table: impl FnOnce(&[P::Entry]) -> String,
     ) -> Result<(), Failure> {
+        self.show_gathered::<P>(nothing, table, |client, limit| gather(client, query, limit))
+    }
+
+    /// The same, of what `gather` asks for, of which there are so many at most.
+    pub(super) fn show_gathered<P: Page>(
+        self,
+        nothing: &str,
+        table: impl FnOnce(&[P::Entry]) -> String,
+        gather: impl FnOnce(&mut AdminClient, usize) -> Result<P, Failure>,
+    ) -> Result<(), Failure> {
         let Self { limit, json, daemon } = self;
-        let (mut client, limit) = (daemon.connect()?, limit.unwrap_or(usize::MAX));
-        let mut all = P::default();
-        loop {
-            let (total, more, entries) = all.parts();
-            if entries.len() >= limit {
-                break;
-            }
-            let mut page: P = client.ask(&P::ask(&query, limit - entries.len()))?;
-            let (in_all, are_more, new) = page.parts();
-            (*total, *more) = (*in_all, *are_more && !new.is_empty());
-            let Some(last) = new.last().filter(|_| *more) else {
-                entries.append(new);
-                break;
-            };
-            P::go_on(&mut query, last);
-            entries.append(new);
-        }
+        let mut all = gather(&mut daemon.connect()?, limit.unwrap_or(usize::MAX))?;
         if json {
             return show::json(&all);
         }
@@ -75,6 +70,25 @@ impl Listing {
         show::print(&table(entries))?;
         show::tell_more(*more, entries.len(), *total);
         Ok(())
+    }
+}
+
+/// Asks for one page after the other until there are as many as are wanted, or no more.
+pub(super) fn gather<P: Page>(client: &mut AdminClient, mut query: P::Query, limit: usize) -> Result<P, Failure> {
+    let mut all = P::default();
+    loop {
+        let (total, more, entries) = all.parts();
+        if entries.len() >= limit {
+            return Ok(all);
+        }
+        let mut page: P = client.ask(&P::ask(&query, limit - entries.len()))?;
+        let (in_all, are_more, new) = page.parts();
+        (*total, *more) = (*in_all, *are_more && !new.is_empty());
+        let last = new.last().filter(|_| *more).map(|last| P::go_on(&mut query, last));
+        entries.append(new);
+        if last.is_none() {
+            return Ok(all);
+        }
     }
 }
 

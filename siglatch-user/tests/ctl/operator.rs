@@ -1,20 +1,15 @@
 //! The operator's first five minutes, with the real command in a folder of its own.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the test runs the command and looks at its files"
-)]
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use siglatch_common::enrolment::Enrolment;
 use siglatch_common::seal::{GateKey, HmacKey, ServerPublicKey};
 use tempfile::TempDir;
+
+use super::stage::{both, ctl, ready};
 
 #[test]
 fn five_minutes_lead_from_nothing_to_a_user_with_a_file() {
@@ -431,27 +426,6 @@ const CONFIG: [&str; 2] = ["--config", "siglatch.toml"];
 
 /// In place of the second port's comment, up to its wire.
 const MORE_PORTS: &str = "[[port]]\nport = 62203\nwire = \"clear\"\n[[port]]\nport = 62202\nwire";
-
-/// A folder with a configuration and one user.
-fn ready() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for arguments in [
-        &["init", "--dir", ".", "--host", "gw.example.org", "--iface", "eth0"][..],
-        &["user", "add", "alice", "--config", "siglatch.toml"],
-    ] {
-        let done = ctl(&folder, arguments);
-        assert!(done.status.success(), "{}", both(&done));
-    }
-    folder
-}
-
-fn ctl(folder: &TempDir, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_siglatchctl")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-fn both(output: &Output) -> String {
-    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
-}
 
 fn enrolment(folder: &TempDir, name: &str) -> Enrolment {
     toml::from_str(&read(folder, name)).unwrap()

@@ -1,19 +1,15 @@
 //! `siglatchctl check` and `explain`, with the real command and real files.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the test runs the command and looks at its files"
-)]
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use siglatch_user::config::{Code, KeyFiles as _};
 use siglatch_user::edge::files::Disk;
 use tempfile::TempDir;
+
+use super::stage::{ctl, ready};
 
 #[test]
 fn a_sound_configuration_is_one_json_object_without_errors() {
@@ -166,23 +162,6 @@ fn keys_are_made_so_that_the_daemons_own_user_can_read_them_again() {
 /// The own group of a user of this machine.
 fn group_of(user: &str) -> u32 {
     Disk.user(user).unwrap().gid
-}
-
-/// A folder with a sound configuration and a user, alice.
-fn ready() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for arguments in [
-        &["init", "--dir", ".", "--host", "gw.example.org", "--iface", "eth0"][..],
-        &["user", "add", "alice", "--config", "siglatch.toml"],
-    ] {
-        let done = ctl(&folder, arguments);
-        assert!(done.status.success(), "{done:?}");
-    }
-    folder
-}
-
-fn ctl(folder: &TempDir, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_siglatchctl")).current_dir(folder.path()).args(arguments).output().unwrap()
 }
 
 fn json(output: &Output) -> Value {
