@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use siglatch_tests::gateway::{Gateway, Plan, SSH, knock};
 use siglatch_tests::netns::Street;
 use siglatch_tests::process::{PATIENCE, wait_until};
+use siglatch_tests::script::Scripts;
 use siglatch_tests::service::{Echo, opens_within};
 use siglatch_tests::stage::{Stage, client};
 
@@ -61,6 +63,39 @@ fn a_daemon_with_a_user_of_its_own_is_that_user_and_works() -> Result<()> {
     gateway.wait_audited("knock", 2)?;
     let (status, said) = daemon.terminate()?;
     ensure!(status.success() && !said.contains("ermission denied"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_program_that_the_daemons_user_may_not_look_at_is_no_finding_and_runs() -> Result<()> {
+    let street = Street::new()?;
+    let scripts = Scripts::new()?;
+    let closed = PathBuf::from(scripts.write("closed", "echo \"$@\" >>$notes/closed")?);
+    let above = closed.parent().context("a folder")?;
+    let plan = |word: &str| {
+        let exec = format!("exec = [\"{}\", \"{word}\"]\nrun_as = \"root\"\n", closed.display());
+        Plan::plus(&format!("[daemon]\nuser = \"nobody\"\n\n[action.closed]\nid = 40\nusers = \"all\"\n{exec}"))
+    };
+    let gateway = Gateway::new(&street.gateway, &plan("first"))?;
+    let folder = gateway.file("");
+    chown(&folder, Some(NOBODY), None)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(above, fs::Permissions::from_mode(0o700))?;
+    // It reads keys again on a reload.
+    for key in ["server.key", "alice.key", "bob.key", "gate-0.key"] {
+        chown(gateway.file(key), None, Some(NOBODY))?;
+        fs::set_permissions(gateway.file(key), fs::Permissions::from_mode(0o640))?;
+    }
+    let daemon = gateway.start()?;
+    // Whoever keeps the starter reads a file that is root's alone.
+    chown(&folder, Some(0), None)?;
+    gateway.configure(&plan("second"))?;
+    gateway.ctl(&["reload"])?;
+    gateway.knock(&street.outside, client(true), 40)?;
+    daemon.wait_for("program done")?;
+    ensure!(scripts.note("closed").starts_with("second "), "{}", scripts.note("closed"));
+    let said = daemon.said();
+    ensure!(!said.contains("cannot look at") && said.contains("is seen at its start"), "{said}");
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! What a daemon takes before it goes to work, while it may: program, sockets, lock. Never judges a knock.
 
+use std::io::ErrorKind;
+
 use anyhow::Result;
 use siglatch_common::siphash::Key;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::way::Way;
 use crate::config::{self, Settings};
-use crate::edge::action::survey;
+use crate::edge::action::{Unfit, survey};
 use crate::edge::admin::{AdminSocket, ObserverSocket};
 use crate::edge::firewall::Firewall;
 use crate::edge::instance::Instance;
@@ -62,11 +64,16 @@ pub(super) fn as_ordered(mut settings: Settings, dry_run: bool) -> Settings {
     settings
 }
 
-/// Says which programs could not be started, and what to do about it. Everything else works.
+/// Says which programs could not be started, and what to do about it. Everything else works. What the daemon's user may not look
+/// at is no finding: whoever starts programs may, and looks before every start.
 pub(super) fn tell_unfit(policy: &Policy) {
     for program in policy.programs() {
-        if let Err(unfit) = survey(program) {
-            warn!(action = program.name, "{unfit}");
+        match survey(program) {
+            Ok(_) => {}
+            Err(Unfit::Unknown { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
+                debug!(action = program.name, path = %path.display(), "whether it could be started is seen at its start");
+            }
+            Err(unfit) => warn!(action = program.name, "{unfit}"),
         }
     }
 }
