@@ -32,7 +32,7 @@ pub fn run_until(command: &mut Command, call: usize) -> Result<End> {
         let _ = child.kill();
     }
     // It was waited for already, unless something went wrong.
-    let _ = child.try_wait();
+    let _ = child.wait();
     end
 }
 
