@@ -6,13 +6,14 @@
     reason = "the service manager's socket, and what it begins, is what is tested here"
 )]
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use rustix::process::Signal;
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use siglatch_tests::gateway::{Gateway, OPEN, Plan, SSH, clear, knock, sealed};
 use siglatch_tests::held_thread::HeldThread;
 use siglatch_tests::netns::Street;
@@ -77,6 +78,28 @@ fn signs_of_life_come_as_long_as_judge_and_warden_go_round_and_end_when_one_hang
         drop(held);
         manager.wait_for("WATCHDOG=1")?;
     }
+    Ok(())
+}
+
+#[test]
+fn the_line_says_so_when_no_program_can_be_started_any_more() -> Result<()> {
+    let rule = "[action.true]\nid = 40\nusers = \"all\"\nexec = [\"/bin/true\"]\nrun_as = \"nobody\"\n";
+    let (_street, gateway) = scene(&Plan::plus(rule))?;
+    let manager = Manager::new(&gateway)?;
+    let daemon = manager.start(&gateway, None)?;
+    let ready = manager.wait_for("READY=1")?;
+    ensure!(!ready.contains("PROGRAMS"), "{ready}");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id()))?;
+    for child in children.split_whitespace() {
+        if fs::read_to_string(format!("/proc/{child}/comm"))?.trim() == "siglatch-keeper" {
+            kill_process(Pid::from_raw(child.parse()?).context("no pid")?, Signal::KILL)?;
+        }
+    }
+    let line = manager.wait_for("PROGRAMS CANNOT BE STARTED")?;
+    ensure!(
+        line.starts_with("STATUS=XDP on gate (") && line.ends_with("; PROGRAMS CANNOT BE STARTED: restart it"),
+        "{line}"
+    );
     Ok(())
 }
 
@@ -155,7 +178,7 @@ fn exit_statuses_tell_what_a_restart_can_mend() -> Result<()> {
     other.args(["--reuid=65534", "--clear-groups", "--"]).arg(program("siglatch-user")?);
     let (code, said) = outcome(other.arg("--config").arg(gateway.config()))?;
     ensure!(code == 77, "{code} {said}");
-    std::fs::write(gateway.config(), "nonsense = 1\n")?;
+    fs::write(gateway.config(), "nonsense = 1\n")?;
     let (code, said) = outcome(&mut gateway.command()?)?;
     ensure!(code == 78 && said.contains("nonsense"), "{code} {said}");
     Ok(())

@@ -42,6 +42,7 @@ impl Line {
         // How they stand now is told with the first line.
         self.interfaces.mark_unchanged();
         self.programs_fail.mark_unchanged();
+        let mut told = self.text();
         loop {
             // Sockets have no interfaces, and nobody follows them.
             tokio::select! {
@@ -49,7 +50,11 @@ impl Line {
                 Ok(()) = self.programs_fail.changed() => {}
                 else => return std::future::pending().await,
             }
-            notifier.status(&self.text());
+            let text = self.text();
+            if text != told {
+                notifier.status(&text);
+                told = text;
+            }
         }
     }
 
