@@ -79,7 +79,8 @@ fn wall_micros(mut operation: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64() * 1e6)
 }
 
-fn thread_cpu() -> Duration {
+/// What the calling thread has had of a processor.
+pub(crate) fn thread_cpu() -> Duration {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(tv_sec.cast_unsigned(), u32::try_from(tv_nsec).unwrap_or(0))
 }
