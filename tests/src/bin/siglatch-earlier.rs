@@ -23,12 +23,15 @@ enum Command {
         /// How many times
         #[arg(long, default_value_t = 5)]
         rounds: u32,
+        /// The next daemon becomes the user nobody; the earlier one is root
+        #[arg(long)]
+        to_a_user: bool,
     },
 }
 
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Record { daemon, folder } => record::record(&daemon, &folder),
-        Command::Measure { daemon, rounds } => measure::measure(&daemon, rounds),
+        Command::Measure { daemon, rounds, to_a_user } => measure::measure(&daemon, rounds, to_a_user),
     }
 }
