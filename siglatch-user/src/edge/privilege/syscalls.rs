@@ -65,7 +65,7 @@ fn needed() -> Result<BpfProgram, seccompiler::Error> {
     some(libc::SYS_clone, vec![vec![(0, Qword, MaskedEq(THREAD), THREAD)]])?;
     some(libc::SYS_bpf, BPF_COMMANDS.iter().map(|command| vec![(0, Dword, Eq, *command)]).collect())?;
     some(libc::SYS_prctl, PRCTL_OPTIONS.iter().map(|option| vec![(0, Dword, Eq, *option)]).collect())?;
-    some(libc::SYS_ioctl, IOCTL_REQUESTS.iter().map(|request| vec![(1, Dword, Eq, *request)]).collect())?;
+    some(libc::SYS_ioctl, IOCTL_REQUESTS.iter().map(|request| vec![(1, Dword, Eq, (*request).into())]).collect())?;
     // Limits are asked for, not set.
     some(libc::SYS_prlimit64, vec![vec![(0, Dword, Eq, 0), (2, Qword, Eq, 0)]])?;
     // The thread that tells metrics comes after all others; a thread sets its own.
@@ -317,16 +317,17 @@ const OLDER: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[i64] = &[];
 
-/// Whether something waits, whether it is a terminal, which interface has which number.
-const IOCTL_REQUESTS: [u64; 8] = [
-    libc::FIONBIO,
-    libc::FIONREAD,
-    libc::FIOCLEX,
-    libc::FIONCLEX,
-    libc::TCGETS,
-    libc::TIOCGWINSZ,
-    libc::SIOCGIFNAME,
-    libc::SIOCGIFINDEX,
+/// Whether something waits, whether it is a terminal, which interface has which number. C libraries disagree about their
+/// width; the kernel takes 32 bits.
+const IOCTL_REQUESTS: [u32; 8] = [
+    libc::FIONBIO as u32,
+    libc::FIONREAD as u32,
+    libc::FIOCLEX as u32,
+    libc::FIONCLEX as u32,
+    libc::TCGETS as u32,
+    libc::TIOCGWINSZ as u32,
+    libc::SIOCGIFNAME as u32,
+    libc::SIOCGIFINDEX as u32,
 ];
 
 #[cfg(test)]
