@@ -26,16 +26,22 @@ pub fn tell(ctx: &XdpContext, outcome: Outcome, rules: &Rules) {
         Fate::Pass => level >= Tuning::DIAGNOSE_ALL,
     };
     if is_told && maps::may_tell() {
-        tell_apart(ctx.ctx, outcome);
+        // SAFETY: the context is the program's.
+        unsafe { siglatch_tell(ctx.ctx, outcome as u32) };
     }
 }
 
-/// The number of its outcome, and who says to have sent it: the daemon puts words to it. Out of line, as
-/// [`maps::note_source_of`].
+/// The number of its outcome, and who says to have sent it: the daemon puts words to it. Out of line and verified once, as
+/// [`maps::siglatch_note`].
+///
+/// # Safety
+/// The context is the program's.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn tell_apart(ctx: *mut xdp_md, outcome: Outcome) {
+pub unsafe extern "C" fn siglatch_tell(ctx: *mut xdp_md, outcome: u32) -> u64 {
     let ctx = XdpContext::new(black_box(ctx));
     let [first, last] = source_of(&Packet::new(&ctx))
         .map_or([0; 2], |Halves { first, last }| [u64::from_be(first), u64::from_be(last)]);
-    debug!(&ctx, "{} {} {}", outcome as u32, first, last);
+    debug!(&ctx, "{} {} {}", outcome, first, last);
+    0
 }

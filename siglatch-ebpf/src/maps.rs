@@ -109,30 +109,43 @@ pub fn count(outcome: Outcome) -> u64 {
     }
 }
 
-/// Notes who sent a frame that was refused. Out of line as well; the context is hidden from the optimiser, which would
-/// read the frame's bounds before the call, and the verifier would not know them again.
+/// Notes who sent a frame that was refused.
+#[inline(always)]
+pub fn note_source_of(ctx: *mut xdp_md, outcome: Outcome, rules: &Rules) {
+    let Key { k0, k1 } = rules.tuning.key();
+    // SAFETY: the context is the program's.
+    unsafe { siglatch_note(ctx, outcome as u32, k0, k1) };
+}
+
+/// Out of line, and verified once, as [`siglatch_judge`]: not behind every outcome that leads to it. The context is hidden from
+/// the optimiser, which would read the frame's bounds before the call, and the verifier would not know them again.
+///
+/// # Safety
+/// The context is the program's.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn note_source_of(ctx: *mut xdp_md, outcome: Outcome, rules: &'static Rules) {
+pub unsafe extern "C" fn siglatch_note(ctx: *mut xdp_md, outcome: u32, k0: u64, k1: u64) -> u64 {
     let ctx = XdpContext::new(black_box(ctx));
     if let Some(source) = source_of(&Packet::new(&ctx)) {
-        note(source, outcome, rules.tuning.key());
+        note(source, outcome, Key { k0, k1 });
     }
+    0
 }
 
 /// Notes one refused frame of many. Whoever is refused most holds his place against the others who come to it
 /// (Boyer and Moore, "MJRTY: a fast majority vote algorithm").
 #[inline(always)]
-fn note(source: Halves, outcome: Outcome, key: Key) {
-    let hash = siphash_1_3(key, source.first ^ outcome as u64, source.last);
+fn note(source: Halves, outcome: u32, key: Key) {
+    let hash = siphash_1_3(key, source.first ^ u64::from(outcome), source.last);
     let Some(place) = OFFENDERS.get_ptr_mut(hash as u32 & (OFFENDER_PLACES - 1)) else { return };
     let address = source.address().octets;
     // SAFETY: a value of the map, of plain numbers; two CPUs can spoil one sample of each other's.
     unsafe {
         if (*place).samples == 0 {
             (*place).address = address;
-            (*place).outcome = outcome as u32;
+            (*place).outcome = outcome;
             (*place).samples = 1;
-        } else if (*place).outcome == outcome as u32 && (*place).address == address {
+        } else if (*place).outcome == outcome && (*place).address == address {
             (*place).samples = (*place).samples.wrapping_add(1);
         } else {
             (*place).samples -= 1;

@@ -8,6 +8,7 @@
 //!                                                           └──► Warden (one thread: the filter's lists)
 //! ```
 
+mod aside;
 mod books;
 mod configuration;
 mod desk;

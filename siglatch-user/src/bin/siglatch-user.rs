@@ -10,9 +10,11 @@ use siglatch_user::config::{Diagnostics, Given, Ingress, Settings, Xdp};
 use siglatch_user::ctl::check::{Shape, check};
 use siglatch_user::ctl::{
     Failure, exit,
-    load::{is_coloured, load},
+    load::{is_coloured, load, load_with},
 };
 use siglatch_user::daemon::{self, Orders, Source};
+use siglatch_user::edge::files::Disk;
+use siglatch_user::edge::remembered_files::RememberedFiles;
 use siglatch_user::edge::watched_file::WatchedFile;
 use siglatch_user::edge::{self, action::Starter, activation, descriptors, firewall::Firewall, itself, privilege};
 use siglatch_user::policy::Program;
@@ -112,7 +114,8 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     if !options.detach && !options.take_down {
         descriptors::secure()?;
     }
-    let loaded = load(&options.config, &given)?;
+    let keys = RememberedFiles::<Disk>::default();
+    let loaded = load_with(&options.config, &given, &keys)?;
     if options.detach {
         return detach(&loaded.settings).map_err(Failure::Failed);
     }
@@ -135,7 +138,8 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     let acting = privilege::step_down(privilege::Plan::of(&settings, &options.config))?;
     let (dry_run, file) = (options.dry_run, options.config.clone());
     let read = move || {
-        let mut loaded = load(&options.config, &given)?;
+        let mut loaded = load_with(&options.config, &given, &keys)?;
+        keys.forget_others();
         loaded.settings.ingress = ingress(loaded.settings.ingress, &options);
         Ok(loaded)
     };

@@ -43,7 +43,15 @@ pub enum Failure {
 /// # Errors
 /// [`Failure::Unsound`] with every finding; [`Failure::Failed`] if there is no such file.
 pub fn load(file: &Path, given: &Given) -> Result<Loaded, Failure> {
-    judge(file, read(file)?, given, &Disk)
+    load_with(file, given, &Disk)
+}
+
+/// The same, with keys that somebody else reads.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(file: &Path, given: &Given, keys: &dyn KeyFiles) -> Result<Loaded, Failure> {
+    judge(file, read(file)?, given, keys)
 }
 
 /// The text of the configuration.

@@ -9,6 +9,7 @@ use siglatch_common::units::{Boot, Wall};
 use tracing::{info, warn};
 
 use super::Source;
+use super::aside::{self, aside};
 use super::ground::{as_ordered, tell_unfit};
 use super::judge::Adopted;
 use super::levers::Levers;
@@ -179,20 +180,21 @@ impl Configuration {
     async fn read(&self) -> Result<Compared, String> {
         let (read, said) = (Arc::clone(&self.source.read), Arc::clone(&self.said));
         let file = self.source.file.display().to_string();
-        aside(move || compare(read(), &said, file)).await?
+        aside(move || compare(read(), &said, file)).await.map_err(|error| with_causes(error.as_ref()))?
     }
 
     /// Goes by these settings, with what is switched off laid over them.
     async fn go_by(&mut self, said: Arc<Settings>) -> Result<Came, String> {
         let (settings, switches, dry_run) = (Arc::clone(&said), self.switches.clone(), self.dry_run);
-        let new = aside(move || as_ordered(switches.laid_over(Settings::clone(&settings)), dry_run)).await?;
-        let new = Arc::new(new);
         let words = |error: anyhow::Error| with_causes(error.as_ref());
+        let new = aside(move || as_ordered(switches.laid_over(Settings::clone(&settings)), dry_run));
+        let new = Arc::new(new.await.map_err(words)?);
         let ready = self.levers.prepare(&self.in_force, &new).await.map_err(words)?;
         let Adopted { before, withdrawn, dropped, lost_debts } =
             self.levers.commit(&self.in_force, &new, ready).await.map_err(words)?;
         let before = (before, std::mem::replace(&mut self.in_force, new), std::mem::replace(&mut self.said, said));
-        tokio::task::spawn_blocking(move || drop(before));
+        // Wiping many keys takes a while. Without a thread for it, it is done here.
+        drop(aside::begin(move || drop(before)));
         Ok(Came { grants: withdrawn, dropped: dropped + lost_debts })
     }
 
@@ -232,11 +234,6 @@ fn compare(read: Result<Loaded, Failure>, said: &Settings, file: String) -> Resu
         }
         Err(Failure::Failed(error)) => Err(with_causes(error.as_ref())),
     }
-}
-
-/// Does on another thread what takes a while for many users: knocks come by on this one.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }
 
 fn changed(change: &config::Changed) -> Changed {

@@ -1,11 +1,13 @@
 //! What a daemon takes before it goes to work, while it may: program, sockets, lock. Never judges a knock.
 
 use std::io::ErrorKind;
+use std::thread;
 
 use anyhow::Result;
 use siglatch_common::siphash::Key;
 use tracing::{debug, info, warn};
 
+use super::levers::closed_ports;
 use super::way::Way;
 use crate::config::{self, Settings};
 use crate::edge::action::{Unfit, survey};
@@ -41,8 +43,13 @@ impl Ground {
         let network = Network::open()?;
         let spread = randomness::spread()?;
         let measures = xdp::Measures::new(settings, spread);
-        let way = Way::prepare(settings.ingress.clone(), &settings.ports, measures, &network).await?;
-        Firewall::check(&settings.firewall, &way.closed_ports(&settings.ports))?;
+        // The kernel verifies the program as long as `nft` reads the table. It has ended before rights are given up.
+        let (firewall, closed) = (settings.firewall.clone(), closed_ports(settings));
+        let checked = thread::spawn(move || Firewall::check(&firewall, &closed));
+        let way = Way::prepare(settings.ingress.clone(), &settings.ports, measures, &network).await;
+        let checked = checked.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+        let way = way?;
+        checked?;
 
         // From here on the other daemon, if there is one, is gone.
         let instance = Instance::take_over(&settings.state_dir)?;

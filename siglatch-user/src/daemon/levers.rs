@@ -10,6 +10,7 @@ use siglatch_common::lane::PerLane;
 use siglatch_common::siphash::Key;
 use tokio::sync::watch;
 
+use super::aside::aside;
 use super::judge::{Adopted, Adoption, Input};
 use super::report::Terms;
 use super::warden::ToWarden;
@@ -107,8 +108,7 @@ impl Levers {
     pub(super) async fn commit(&mut self, old: &Settings, new: &Arc<Settings>, ready: Ready) -> Result<Adopted> {
         // For many users these take a while: not here, where knocks come by.
         let settings = Arc::clone(new);
-        let made = tokio::task::spawn_blocking(move || (keyring(&settings), settings.policy.clone()));
-        let (keys, policy) = made.await?;
+        let (keys, policy) = aside(move || (keyring(&settings), settings.policy.clone())).await?;
         let keys = Arc::new(keys?);
         let adoption = Box::new(Adoption {
             policy: Arc::new(policy),

@@ -64,14 +64,6 @@ impl Way {
         }
     }
 
-    /// The knock ports that the firewall closes, in case the program is detached one day.
-    pub(super) fn closed_ports(&self, ports: &[KnockPort]) -> Vec<u16> {
-        match self {
-            Self::Xdp(..) => ports.iter().map(|port| port.port).collect(),
-            Self::Sockets(..) => Vec::new(),
-        }
-    }
-
     /// The lists that the filter goes by.
     pub(super) fn lists(&self) -> Result<Box<dyn Lists>> {
         match self {

@@ -19,7 +19,7 @@ use super::desk::Desk;
 use super::figures::{Filter, Sources};
 use super::ground::Ground;
 use super::judge::{self, Input, Judge};
-use super::levers::Levers;
+use super::levers::{Levers, closed_ports};
 use super::line::Line;
 use super::pulse::{Pulse, feed_watchdog};
 use super::report::{Around, Constants, Report, Tallies, Terms};
@@ -93,9 +93,19 @@ impl Works {
         let run = randomness::run()?;
         let origin = Origin { version: VERSION.to_owned(), run, dry_run, state_dir: settings.state_dir.clone() };
         let (recorder, log) = AuditLog::begin(&settings.audit, origin)?;
+        let tallies = Arc::new(Tallies::default());
+        let (to_judge, judged) = channel();
+        // They seed their randomness, which takes a while, while the firewall is written.
+        let (answers, operations) = (to_judge.clone(), Arc::clone(&tallies));
+        let pool = Arc::new(KeyPool::start(&Arc::new(keyring(settings)?), settings.key_threads, move |answer| {
+            operations.operation(answer.candidate.lane());
+            operations.figures.opened(Wire::from_number(answer.candidate.wire), answer.took);
+            // Fails only when the judge has stopped, and then nothing is admitted any more.
+            let _ = answers.send(Input::Answer(Box::new(answer)));
+        })?);
         let (books, Left { remembered, noted }) = Books::open(&settings.state_dir, policy.max_skew())?;
         let (wall, Standing { grants, withdrawn, watcher }) =
-            Wall::open(&settings.firewall, &way.closed_ports(&settings.ports), &policy)?;
+            Wall::open(&settings.firewall, &closed_ports(settings), &policy)?;
         let beginning = Beginning {
             policy,
             nonce_capacity: settings.nonce_capacity,
@@ -106,7 +116,6 @@ impl Works {
             grants: &grants,
         };
         let gate = begin_gate(beginning, &withdrawn, &recorder);
-        let (to_judge, judged) = channel();
         let (lists, counted) = (way.lists()?, Filter::of(way.lists()?));
         // Before the program is attached: whoever is banned does not get through meanwhile, nor is anybody unknown.
         let (warden, to_warden) = Warden::begin(warden::Parts {
@@ -117,7 +126,6 @@ impl Works {
             spread: randomness::spread()?,
             judge: to_judge.clone(),
         })?;
-        let tallies = Arc::new(Tallies::default());
         let (configuration, told) = watch::channel(admin::Configuration { dry_run, ..Default::default() });
         let around = Around {
             recorder: recorder.clone(),
@@ -146,14 +154,8 @@ impl Works {
         if let Some(endings) = endings {
             watch_programs(endings, to_judge.clone())?;
         }
-        let (answers, operations) = (to_judge.clone(), Arc::clone(&tallies));
-        let pool = Arc::new(KeyPool::start(&Arc::new(keyring(settings)?), settings.key_threads, move |answer| {
-            operations.operation(answer.candidate.lane());
-            operations.figures.opened(Wire::from_number(answer.candidate.wire), answer.took);
-            // Fails only when the judge has stopped, and then nothing is admitted any more.
-            let _ = answers.send(Input::Answer(Box::new(answer)));
-        })?);
 
+        pool.wait_until_warm();
         let mut tasks = JoinSet::new();
         let Open { lanes, ingress, interfaces, rules } =
             way.open(&settings.ports, network, recorder.clone(), &mut tasks).await?;

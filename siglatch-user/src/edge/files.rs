@@ -71,7 +71,8 @@ impl KeyFiles for Disk {
     }
 }
 
-fn facts(metadata: &fs::Metadata) -> Facts {
+/// What the system says of a file.
+pub(super) fn facts(metadata: &fs::Metadata) -> Facts {
     let owner = match metadata.uid() {
         0 => Owner::Root,
         uid if uid == rustix::process::geteuid().as_raw() => Owner::Us,

@@ -2,6 +2,8 @@
 
 use std::ffi::CString;
 
+use rustix::process::setpriority_process;
+
 /// The program that runs here, also if its file was replaced meanwhile.
 pub const EXECUTABLE: &str = "/proc/self/exe";
 
@@ -13,6 +15,14 @@ pub fn take_name() {
         let _ = rustix::thread::set_name(&name);
     }
 }
+
+/// Whatever else the daemon does comes before this thread, from now on (setpriority(2), "C library/kernel differences"). All works
+/// without as well.
+pub fn come_last() {
+    let _ = setpriority_process(None, NICE);
+}
+
+const NICE: i32 = 10;
 
 /// Gives memory back that is free: loading the XDP program takes some 15 MB for the kernel's types, for a moment.
 pub fn give_memory_back() {

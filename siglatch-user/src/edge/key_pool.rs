@@ -29,6 +29,8 @@ pub struct KeyPool {
     decoy: Decoy,
     places: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
+    /// Nothing is ever sent: the last thread to drop its end is the last to be warm.
+    warm: Mutex<Receiver<()>>,
 }
 
 /// A place in the pool, given back when dropped.
@@ -80,8 +82,8 @@ impl KeyPool {
         threads * PLACES_PER_THREAD
     }
 
-    /// Starts the threads, and waits until each has used the key once. Each answer goes to `answer`, on the thread that
-    /// found it; every datagram has one.
+    /// Starts the threads, and has each use the key once before anything else. Each answer goes to `answer`, on the thread
+    /// that found it; every datagram has one.
     ///
     /// # Errors
     /// If the system gives no threads or no randomness.
@@ -94,7 +96,7 @@ impl KeyPool {
         let (queue, jobs) = sync_channel(places);
         let jobs = Arc::new(Mutex::new(jobs));
         let (warm, warmed) = sync_channel(threads);
-        let threads = (0..threads).map(|index| {
+        let threads = (0..threads).map(move |index| {
             let (keys, jobs, answer, warm) = (Arc::clone(keys), Arc::clone(&jobs), answer.clone(), warm.clone());
             let decoy = randomness::decoy().map_err(io::Error::other)?;
             thread::Builder::new().name(format!("key-{index}")).spawn(move || {
@@ -113,16 +115,19 @@ impl KeyPool {
             })
         });
         let threads = threads.collect::<io::Result<_>>()?;
-        drop(warm);
-        // Nothing is ever sent: the last thread to drop its end is the last to be warm.
-        let _: Result<(), _> = warmed.recv();
         Ok(Self {
             queue: Some(queue),
             intake: Mutex::new(Intake { number: 0, keys: Arc::clone(keys) }),
             decoy: randomness::decoy().map_err(io::Error::other)?,
             places: Arc::new(Semaphore::new(places)),
             threads,
+            warm: Mutex::new(warmed),
         })
+    }
+
+    /// Waits until each thread has used the key once: what comes in then takes no longer than what comes later.
+    pub fn wait_until_warm(&self) {
+        let _: Result<(), _> = self.warm.lock().unwrap_or_else(PoisonError::into_inner).recv();
     }
 
     /// Opens everything that is submitted from now on with these keys, and tells `herald` the number of the first such

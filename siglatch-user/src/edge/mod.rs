@@ -27,6 +27,7 @@ pub mod nonce_store;
 pub mod notify;
 pub mod privilege;
 pub mod randomness;
+pub mod remembered_files;
 pub mod socket;
 pub mod switch_store;
 pub mod terminal;

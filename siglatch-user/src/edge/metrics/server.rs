@@ -16,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::process::setpriority_process;
 use siglatch_common::units::Boot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -24,6 +23,7 @@ use tracing::debug;
 
 use super::MetricsListener;
 use super::listener::{Connection, Listening};
+use crate::edge::itself;
 use crate::edge::{clock, descriptors};
 use crate::metrics::{Format, Snapshot};
 
@@ -67,8 +67,7 @@ pub fn serve(
     };
     let page = Arc::new(Page { read, age: bounds.age, open_metrics: Mutex::default(), plain: Mutex::default() });
     let serve = move || {
-        // Of this thread alone (setpriority(2), "C library/kernel differences"). It works without as well.
-        let _ = setpriority_process(None, NICE);
+        itself::come_last();
         runtime.block_on(accept(listening, bounds, page))
     };
     thread::Builder::new().name("metrics".into()).spawn(serve)?;
@@ -180,8 +179,6 @@ fn told(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-/// Whatever else the daemon does comes first.
-const NICE: i32 = 10;
 const PATH: &str = "/metrics";
 /// Bytes of a request's head; hyper takes no less.
 const HEAD: usize = 8 * 1024;

@@ -16,6 +16,8 @@ mod syscalls;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{getegid, geteuid};
 use tracing::{info, warn};
@@ -233,12 +235,19 @@ pub(super) fn is_confined() -> bool {
 
 static CONFINED: AtomicBool = AtomicBool::new(false);
 
-/// Rights are those of a thread: whoever was begun before keeps his.
+/// Rights are those of a thread: whoever was begun before keeps his. One that was waited for is gone in a moment.
 fn alone() -> Result<(), PrivilegeError> {
-    let tasks = std::fs::read_dir("/proc/self/task")
-        .map_err(|source| PrivilegeError::System { doing: "count its own threads", source })?;
-    match tasks.count() {
-        1 => Ok(()),
-        threads => Err(PrivilegeError::Threads { threads }),
+    let deadline = Instant::now() + LEAVING;
+    loop {
+        let tasks = std::fs::read_dir("/proc/self/task")
+            .map_err(|source| PrivilegeError::System { doing: "count its own threads", source })?;
+        match tasks.count() {
+            1 => return Ok(()),
+            _ if Instant::now() < deadline => sleep(Duration::from_micros(200)),
+            threads => return Err(PrivilegeError::Threads { threads }),
+        }
     }
 }
+
+/// How long the kernel may take to clear a thread away that has ended.
+const LEAVING: Duration = Duration::from_millis(200);

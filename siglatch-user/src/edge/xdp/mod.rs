@@ -109,14 +109,12 @@ impl Loaded {
         }
         let mut loader = EbpfLoader::new();
         measures.size(&mut loader);
-        let mut fresh = loader.load(OBJECT).map_err(XdpError::load)?;
-        for stale in pins.discard_stale(&mut fresh)? {
-            warn!(map = stale, "the pinned map has another layout: replaced, what it held is gone");
+        if pins.has_maps() {
+            let mut fresh = loader.load(OBJECT).map_err(XdpError::load)?;
+            for stale in pins.discard_stale(&mut fresh)? {
+                warn!(map = stale, "the pinned map has another layout: replaced, what it held is gone");
+            }
         }
-        drop(fresh);
-
-        let mut loader = EbpfLoader::new();
-        measures.size(&mut loader);
         for name in pins::MAPS {
             loader.map_pin_path(name, pins.map(name));
         }

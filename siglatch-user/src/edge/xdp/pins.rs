@@ -11,6 +11,7 @@ use siglatch_common::layout::LayoutVersion;
 
 use super::link::{self, Link};
 use super::{XdpError, ground};
+use crate::edge::files;
 use crate::edge::privilege::reachable;
 
 /// The maps that outlive the daemon, by name.
@@ -62,6 +63,11 @@ impl Pins {
 
     pub(super) fn link(&self, interface: &str) -> PathBuf {
         reachable(&self.dir).join(format!("{LINK_PREFIX}{interface}"))
+    }
+
+    /// Whether an earlier daemon has left one.
+    pub(super) fn has_maps(&self) -> bool {
+        MAPS.iter().any(|name| files::exists(&self.map(name)))
     }
 
     /// Removes pins whose layout is not that of `fresh`, maps made anew from our own object; names them.
