@@ -61,8 +61,12 @@ fn every_finding_has_its_place_in_json() {
 fn what_cannot_be_read_is_json_too() {
     let folder = tempfile::tempdir().unwrap();
     let check = ctl(&folder, &["check", "--json", "none.toml"]);
-    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    assert_eq!(check.status.code(), Some(78), "{check:?}");
     assert!(json(&check)["error"].as_str().unwrap().contains("cannot read none.toml"), "{check:?}");
+    fs::create_dir(folder.path().join("folder.toml")).unwrap();
+    let check = ctl(&folder, &["check", "--json", "folder.toml"]);
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    assert!(json(&check)["error"].as_str().unwrap().contains("it is not a file"), "{check:?}");
 }
 
 #[test]
