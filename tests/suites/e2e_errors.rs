@@ -125,7 +125,7 @@ fn a_missing_configuration_is_told_with_the_command_that_writes_one() -> Result<
     let (_street, gateway) = scene(&Plan::default())?;
     fs::remove_file(gateway.config())?;
     let file = gateway.config().display().to_string();
-    fails(&mut gateway.command()?, 1, &[&file, "siglatchctl init"])
+    fails(&mut gateway.command()?, 78, &[&file, "siglatchctl init"])
 }
 
 #[test]
