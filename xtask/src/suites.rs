@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_package_is_told_by_its_name_and_not_by_its_folder() {
-        assert_eq!(package_name("path+file:///work/tests#siglatch-tests@0.1.0"), Some("siglatch-tests"));
-        assert_eq!(package_name("path+file:///work/xtask#0.1.0"), Some("xtask"));
+        assert_eq!(package_name("path+file:///src/tests#siglatch-tests@0.1.0"), Some("siglatch-tests"));
+        assert_eq!(package_name("path+file:///src/xtask#0.1.0"), Some("xtask"));
     }
 
     #[test]
