@@ -13,7 +13,6 @@ use siglatch_user::ctl::{
     load::{is_coloured, load, load_with},
 };
 use siglatch_user::daemon::{self, Orders, Source};
-use siglatch_user::edge::files::Disk;
 use siglatch_user::edge::remembered_files::RememberedFiles;
 use siglatch_user::edge::watched_file::WatchedFile;
 use siglatch_user::edge::{self, action::Starter, activation, descriptors, firewall::Firewall, itself, privilege};
@@ -114,7 +113,7 @@ fn run(options: Options, given: Given) -> Result<(), Failure> {
     if !options.detach && !options.take_down {
         descriptors::secure()?;
     }
-    let keys = RememberedFiles::<Disk>::default();
+    let keys = RememberedFiles::default();
     let loaded = load_with(&options.config, &given, &keys)?;
     if options.detach {
         return detach(&loaded.settings).map_err(Failure::Failed);

@@ -1,8 +1,9 @@
 //! Work for many users at once, such as reading a configuration: on a thread of its own that comes after everybody who judges
 //! knocks. Never takes a lock that they wait for.
 
-use anyhow::{Context as _, Result};
 use std::thread;
+
+use anyhow::{Context as _, Result};
 use tokio::sync::oneshot::{Receiver, channel};
 
 use crate::edge::itself;

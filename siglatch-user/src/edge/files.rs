@@ -41,13 +41,7 @@ impl FileError {
 
 impl KeyFiles for Disk {
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
-        let (file, metadata) = open(path)?;
-        let length = usize::try_from(metadata.len()).ok().filter(|length| *length <= KEY_MAX);
-        let Some(length) = length else { return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 }) };
-        // No more room than there are bytes: all of it is wiped when it is dropped, for each of ten thousand users.
-        let mut contents = Zeroizing::new(vec![0; length]);
-        (&file).read_exact(&mut contents)?;
-        Ok(KeyFile { contents, facts: facts(&metadata) })
+        read_key(path).map(|(file, _)| file)
     }
 
     fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
@@ -69,6 +63,17 @@ impl KeyFiles for Disk {
     fn group(&self, name: &str) -> Option<u32> {
         account::number(name).or_else(|| account::group_named(name))
     }
+}
+
+/// A key file, and what the system said of it before it was read.
+pub(super) fn read_key(path: &Path) -> Result<(KeyFile, fs::Metadata), Unreadable> {
+    let (file, metadata) = open(path)?;
+    let length = usize::try_from(metadata.len()).ok().filter(|length| *length <= KEY_MAX);
+    let Some(length) = length else { return Err(Unreadable::TooLarge { limit: KEY_MAX as u64 }) };
+    // No more room than there are bytes: all of it is wiped when it is dropped, for each of ten thousand users.
+    let mut contents = Zeroizing::new(vec![0; length]);
+    (&file).read_exact(&mut contents)?;
+    Ok((KeyFile { contents, facts: facts(&metadata) }, metadata))
 }
 
 /// What the system says of a file.

@@ -13,13 +13,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::clock;
-use super::files::{Disk, facts};
+use super::files::{Disk, facts, read_key};
 use crate::config::{Account, Facts, KeyFile, KeyFiles, Unreadable};
 
 /// Files on this machine's disks, with the contents of those that were read.
 #[derive(Debug, Default)]
-pub struct RememberedFiles<F = Disk> {
-    disk: F,
+pub struct RememberedFiles {
     kept: Mutex<Kept>,
 }
 
@@ -47,7 +46,7 @@ struct State {
     changed: (i64, i64),
 }
 
-impl<F> RememberedFiles<F> {
+impl RememberedFiles {
     /// Forgets, and wipes, what nobody has asked for since the last call.
     pub fn forget_others(&self) {
         let mut kept = self.kept();
@@ -56,12 +55,13 @@ impl<F> RememberedFiles<F> {
         kept.round += 1;
     }
 
-    fn known(&self, path: &Path, state: State) -> Option<Zeroizing<Vec<u8>>> {
-        let mut kept = self.kept();
-        let round = kept.round;
-        let file = kept.files.get_mut(path).filter(|file| file.state == state)?;
-        file.round = round;
-        Some(file.contents.clone())
+    /// What was read before, if the file is as it was.
+    fn known(&self, path: &Path) -> Option<KeyFile> {
+        let Kept { files, round } = &mut *self.kept();
+        let file = files.get_mut(path)?;
+        let metadata = fs::metadata(path).ok().filter(|metadata| State::of(metadata) == file.state)?;
+        file.round = *round;
+        Some(KeyFile { contents: file.contents.clone(), facts: facts(&metadata) })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -69,40 +69,38 @@ impl<F> RememberedFiles<F> {
     }
 }
 
-impl<F: KeyFiles> KeyFiles for RememberedFiles<F> {
+impl KeyFiles for RememberedFiles {
     fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
-        let metadata = fs::metadata(path)?;
-        // Before the file is read: what changes meanwhile is another state than this one.
-        let state = State::of(&metadata);
-        if let Some(contents) = self.known(path, state) {
-            return Ok(KeyFile { contents, facts: facts(&metadata) });
+        if let Some(file) = self.known(path) {
+            return Ok(file);
         }
-        let file = self.disk.read(path)?;
-        let mut kept = self.kept();
+        // From before the file was read: what has changed meanwhile is another state than this one.
+        let (file, metadata) = read_key(path)?;
+        let state = State::of(&metadata);
+        let Kept { files, round } = &mut *self.kept();
         if state.is_settled() {
-            let round = kept.round;
-            let remembered = Remembered { state, contents: file.contents.clone(), round };
-            kept.files.insert(path.to_owned(), remembered);
+            let remembered = Remembered { state, contents: file.contents.clone(), round: *round };
+            files.insert(path.to_owned(), remembered);
         } else {
-            kept.files.remove(path);
+            files.remove(path);
         }
         Ok(file)
     }
 
     fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
-        self.disk.facts(path)
+        Disk.facts(path)
     }
 
     fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
-        self.disk.zone(name)
+        Disk.zone(name)
     }
 
     fn user(&self, name: &str) -> Option<Account> {
-        self.disk.user(name)
+        Disk.user(name)
     }
 
     fn group(&self, name: &str) -> Option<u32> {
-        self.disk.group(name)
+        Disk.group(name)
     }
 }
 
@@ -129,38 +127,11 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::collections::BTreeSet;
     use std::os::unix::fs::PermissionsExt as _;
     use std::thread::sleep;
 
     use super::*;
-
-    /// The disk, with its reads counted.
-    #[derive(Default)]
-    struct Counted(Cell<u32>);
-
-    impl KeyFiles for Counted {
-        fn read(&self, path: &Path) -> Result<KeyFile, Unreadable> {
-            self.0.set(self.0.get() + 1);
-            Disk.read(path)
-        }
-
-        fn facts(&self, path: &Path) -> Result<Facts, Unreadable> {
-            Disk.facts(path)
-        }
-
-        fn zone(&self, name: &str) -> Result<Vec<u8>, Unreadable> {
-            Disk.zone(name)
-        }
-
-        fn user(&self, name: &str) -> Option<Account> {
-            Disk.user(name)
-        }
-
-        fn group(&self, name: &str) -> Option<u32> {
-            Disk.group(name)
-        }
-    }
 
     #[test]
     fn a_file_is_read_again_when_it_has_changed_and_only_then() {
@@ -168,20 +139,23 @@ mod tests {
         let [path, other] = ["alice.key", "bob.key"].map(|name| folder.path().join(name));
         fs::write(&path, "one").unwrap();
         fs::write(&other, "ene").unwrap();
-        let files = RememberedFiles::<Counted>::default();
+        let files = RememberedFiles::default();
         let read = || {
             let KeyFile { contents, facts } = files.read(&path).unwrap();
-            (String::from_utf8(contents.to_vec()).unwrap(), facts, files.disk.0.get())
+            (String::from_utf8(contents.to_vec()).unwrap(), facts)
         };
-        let (text, facts, _) = read();
-        assert_eq!((text, read().2), ("one".to_owned(), 2), "too young to be trusted");
+        let young = read();
+        assert_eq!(young.0, "one");
+        assert!(files.kept().files.is_empty(), "too young to be trusted");
         sleep(SETTLING + Duration::from_secs(2));
-        assert_eq!(read().2, 3);
-        assert_eq!(read(), ("one".to_owned(), facts, 3));
+        assert_eq!(read(), young);
+        // What is not on the disk shows what was not read there.
+        *files.kept().files.get_mut(&path).unwrap().contents = b"remembered".to_vec();
+        assert_eq!(read(), ("remembered".to_owned(), young.1));
 
         // As long, and written in the same place.
         fs::write(&path, "two").unwrap();
-        assert_eq!((read().0, read().2), ("two".to_owned(), 5));
+        assert_eq!((read().0, read().0), ("two".to_owned(), "two".to_owned()));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(read().1.mode, 0o640);
         // Another file, which was there all the while, under its name.
@@ -199,8 +173,8 @@ mod tests {
             fs::write(path, "key").unwrap();
         }
         sleep(SETTLING + Duration::from_secs(2));
-        let files = RememberedFiles::<Counted>::default();
-        let kept = || files.kept().files.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let files = RememberedFiles::default();
+        let kept = || files.kept().files.keys().cloned().collect::<BTreeSet<_>>();
         for path in [&stays, &goes] {
             files.read(path).unwrap();
         }
@@ -209,6 +183,5 @@ mod tests {
         files.read(&stays).unwrap();
         files.forget_others();
         assert_eq!(kept(), [stays].into());
-        assert_eq!(files.disk.0.get(), 2);
     }
 }

@@ -63,18 +63,17 @@ impl Gate {
         Adopted { before, withdrawn, dropped }
     }
 
-    /// Ends grants that have no place in the firewall any more, and makes what is owed for them due. Says how many there were.
+    /// Ends grants that have no place in the firewall any more, and makes what is owed for them due.
     /// To be called when the effects of all knocks before were taken.
-    pub fn end_placeless(&mut self, placeless: &[GrantKey], now: Now) -> usize {
+    pub fn end_placeless(&mut self, placeless: &[GrantKey], now: Now) {
         let placeless: BTreeSet<_> = placeless.iter().collect();
         let withdrawn = self.grants.retain(|key, _| !placeless.contains(key), now.boot);
-        let count = withdrawn.len();
         self.withdraw_grants(withdrawn, now);
-        count
     }
 
     /// Lets grants hold for at least so long from now, because an operator says so, and what is owed for them be due no
-    /// earlier. Gives all that are meant, as they stand now, and how many of them hold longer than before. An [`Effect::Open`] without a knock tells the firewall.
+    /// earlier. Gives all that are meant, as they stand now, and how many of them hold longer than before. An
+    /// [`Effect::Open`] without a knock tells the firewall.
     /// To be called when the effects of all knocks before were taken.
     pub fn extend(&mut self, revocation: &Revocation, ttl: Duration, now: Now) -> (Vec<Grant>, usize) {
         self.clock = now.boot;
