@@ -19,6 +19,15 @@ pub trait Frame {
 
     /// The same for what most likely lies behind the first piece of a frame.
     fn far_word(&self, at: usize) -> Option<u64>;
+
+    /// [`behind_extensions`]; a frame may keep it apart, because hardly any has extension headers.
+    #[inline(always)]
+    fn behind(&self, next: u8, at: usize) -> Option<Behind>
+    where
+        Self: Sized,
+    {
+        behind_extensions(self, next, at)
+    }
 }
 
 impl Frame for &[u8] {
@@ -53,6 +62,20 @@ pub struct Headers {
     pub dest_port: u16,
     /// Whether more fragments follow.
     pub fragment: bool,
+}
+
+/// What stands behind the extension headers of an IPv6 packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Behind {
+    /// A UDP header.
+    Udp {
+        /// Where it begins, in bytes from the start of the frame.
+        at: usize,
+        /// Whether more fragments follow.
+        fragment: bool,
+    },
+    /// Anything else.
+    Other,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -189,15 +212,26 @@ fn read_v6(frame: &impl Frame, at: usize) -> Option<Seen> {
     if ip[0] >> 4 != 6 {
         return Some(Seen::NotUdp);
     }
-    let mut next = ip[6];
-    let mut header = at + V6_LEN;
+    let header = at + V6_LEN;
+    let behind = match ip[6] {
+        UDP => Behind::Udp { at: header, fragment: false },
+        next if is_extension(next) => frame.behind(next, header)?,
+        _ => Behind::Other,
+    };
+    match behind {
+        Behind::Udp { at: udp_at, fragment } => read_udp(frame, udp_at, Ip { at, version: Version::V6, fragment }),
+        Behind::Other => Some(Seen::NotUdp),
+    }
+}
+
+/// Follows the extension headers of an IPv6 packet, the first of which is a `next` and begins at `at`, in bytes from the start of
+/// the frame; nothing if the frame ends inside of one.
+#[inline(always)]
+pub fn behind_extensions(frame: &impl Frame, mut next: u8, mut at: usize) -> Option<Behind> {
     let mut fragment = false;
-    for _ in 0..=V6_EXTENSIONS_MAX {
-        if next == UDP {
-            return read_udp(frame, header, Ip { at, version: Version::V6, fragment });
-        }
-        let [following, length, third, fourth] = frame.array::<4>(header)?;
-        header += match next {
+    for _ in 0..V6_EXTENSIONS_MAX {
+        let [following, length, third, fourth] = frame.array::<4>(at)?;
+        at += match next {
             V6_HOP_BY_HOP | V6_DESTINATION_OPTIONS => (usize::from(length) + 1) * 8,
             // Segments left: the destination address is only a stage of the way.
             V6_ROUTING if fourth == 0 => (usize::from(length) + 1) * 8,
@@ -205,16 +239,19 @@ fn read_v6(frame: &impl Frame, at: usize) -> Option<Seen> {
             V6_FRAGMENT => {
                 let offset_and_more = u16::from_be_bytes([third, fourth]);
                 if offset_and_more & V6_OFFSET != 0 {
-                    return Some(Seen::NotUdp);
+                    return Some(Behind::Other);
                 }
                 fragment = offset_and_more & V6_MORE_FRAGMENTS != 0;
                 8
             }
-            _ => return Some(Seen::NotUdp),
+            _ => return Some(Behind::Other),
         };
+        if following == UDP {
+            return Some(Behind::Udp { at, fragment });
+        }
         next = following;
     }
-    Some(Seen::NotUdp)
+    Some(Behind::Other)
 }
 
 /// What the IP header says of the datagram inside.
@@ -252,6 +289,49 @@ const fn is_vlan(kind: u16) -> bool {
     kind == ETHERTYPE_VLAN || kind == ETHERTYPE_QINQ
 }
 
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(next, V6_HOP_BY_HOP | V6_ROUTING | V6_FRAGMENT | V6_AUTHENTICATION | V6_DESTINATION_OPTIONS)
+}
+
+impl Behind {
+    /// As one number, for an answer that has room for no more.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(behind: Option<Self>) -> u64 {
+        match behind {
+            Some(Self::Udp { at, fragment }) => {
+                PACKED_UDP | if fragment { PACKED_FRAGMENT } else { 0 } | at as u64 & PACKED_AT
+            }
+            Some(Self::Other) => PACKED_OTHER,
+            None => 0,
+        }
+    }
+
+    /// What was packed; nothing, too, if no frame is as long as that.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unpack(packed: u64) -> Option<Self> {
+        if packed == PACKED_OTHER {
+            return Some(Self::Other);
+        }
+        let at = (packed & PACKED_AT) as usize;
+        if packed & PACKED_UDP == 0 || at > FARTHEST {
+            return None;
+        }
+        Some(Self::Udp { at, fragment: packed & PACKED_FRAGMENT != 0 })
+    }
+}
+
+/// See [`Behind::pack`].
+const PACKED_AT: u64 = u32::MAX as u64;
+const PACKED_FRAGMENT: u64 = 1 << 32;
+const PACKED_UDP: u64 = 1 << 33;
+const PACKED_OTHER: u64 = 1 << 34;
+
+/// No UDP payload begins farther behind than this: two VLAN tags, the longest chain of extension headers, UDP.
+pub const FARTHEST: usize = 0x5000;
+
 /// IEEE 802.3: two addresses and a type.
 pub const ETHERNET_LEN: usize = 14;
 /// IEEE 802.1Q, 802.1ad: tag control information and the next type.
@@ -283,3 +363,24 @@ const V6_MORE_FRAGMENTS: u16 = 1;
 /// RFC 768: the header, in bytes, and the protocol number.
 const UDP_LEN: usize = 8;
 const UDP: u8 = 17;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_what_is_unpacked() {
+        for fragment in [false, true] {
+            for at in [0, 54, FARTHEST] {
+                let udp = Some(Behind::Udp { at, fragment });
+                assert_eq!(Behind::unpack(Behind::pack(udp)), udp);
+            }
+            for at in [FARTHEST + 1, u32::MAX as usize, usize::MAX] {
+                assert_eq!(Behind::unpack(Behind::pack(Some(Behind::Udp { at, fragment }))), None);
+            }
+        }
+        for behind in [None, Some(Behind::Other)] {
+            assert_eq!(Behind::unpack(Behind::pack(behind)), behind);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use aya_ebpf::programs::XdpContext;
 use siglatch_common::address::Halves;
 use siglatch_common::ban::{Ban, Reason};
 use siglatch_common::filter::{Arrival, Host, Word, judge};
-use siglatch_common::frame::{Frame, source_of};
+use siglatch_common::frame::{FARTHEST, Frame, source_of};
 use siglatch_common::lane::Lane;
 use siglatch_common::layout::{
     Candidate, Known, LaneMeter, LayoutVersion, Offender, OwnBucket, PortRule, RulePair, Rules, Source, StampKey,
@@ -429,7 +429,7 @@ pub unsafe extern "C" fn siglatch_judge(ctx: *mut xdp_md, case: *const Case, rul
     let (Some(case), Some(rules)) = (unsafe { case.as_ref() }, unsafe { rules.as_ref() }) else {
         return Outcome::CutShort as u64;
     };
-    if case.payload_at > FARTHEST {
+    if case.payload_at > FARTHEST as u64 {
         return Outcome::CutShort as u64;
     }
     let arrival = Arrival {
@@ -485,9 +485,6 @@ fn boot_ns() -> u64 {
 
 /// Frames told one by one: enough to see what is going on, too few to fill a disk.
 const DIAGNOSTICS: Pace = Pace::per_second(100, 100);
-
-/// No payload begins farther behind than this: two VLAN tags, the longest chain of extension headers, UDP.
-const FARTHEST: u64 = 0x5000;
 
 /// Bytes of a ring.
 const RING_BYTES: usize = 256 * 1024;
