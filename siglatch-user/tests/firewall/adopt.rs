@@ -70,6 +70,35 @@ fn nothing_is_run_if_nothing_has_changed() {
 }
 
 #[test]
+fn what_is_closed_changes_without_another_rule() {
+    in_namespace(|| {
+        let before = table(-10, &["tcp/22", "tcp/80"], &["tcp/22@10.0.0.5", "tcp/22@2001:db8::5"]);
+        let (mut firewall, _) = Firewall::open(&before, &[62201], now()).unwrap();
+        let mut watcher = firewall.watch().unwrap().unwrap();
+        let rules = |listed: String| -> Vec<String> {
+            listed.lines().filter(|line| line.contains("handle")).map(str::to_owned).collect()
+        };
+        let handles = rules(nft("-a list table inet siglatch"));
+        let after = table(-10, &["tcp/22", "udp/53"], &["tcp/23@10.0.0.5", "udp/53@10.0.0.6"]);
+        assert_eq!(adopt(&mut firewall, &after, &[62202], &[], now()).unwrap(), Adopted::default());
+        assert_eq!(rules(nft("-a list table inet siglatch")), handles);
+        let (changed, notices) = (nft("list table inet siglatch"), watcher.check().unwrap());
+        assert_eq!((firewall.restore(&[], now()).unwrap(), notices), (Restored::default(), None));
+
+        // `nft` would have made the same.
+        nft("flush ruleset");
+        drop(Firewall::open(&after, &[62202], now()).unwrap());
+        assert_eq!(nft("list table inet siglatch"), changed);
+
+        // What somebody has changed meanwhile is put right on the way.
+        nft("delete table inet siglatch");
+        assert_eq!(adopt(&mut firewall, &before, &[62201], &[], now()).unwrap(), Adopted::default());
+        assert_eq!(firewall.restore(&[], now()).unwrap(), Restored::default());
+        assert!(nft("list set inet siglatch protected").contains("tcp . 80"));
+    });
+}
+
+#[test]
 fn what_opens_and_ends_while_the_table_is_written_does_so() {
     in_namespace(|| {
         // With a set that stays, and with one that somebody has spoiled, which is made anew.

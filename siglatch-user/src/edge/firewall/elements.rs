@@ -61,18 +61,28 @@ pub(super) fn add(chain: &mut Chained<'_>, target: &Target, set: &str, entries: 
     }
 }
 
-/// Adds a message that takes `keys`, all of one version and at most [`A_MESSAGE`], out of their set.
-pub(super) fn delete<'a>(
+/// Adds a message that puts keys that never end, at most [`A_MESSAGE`], into their set. They may be there already.
+pub(super) fn add_fixed(chain: &mut Chained<'_>, target: &Target, set: &str, keys: &[Vec<u8>]) {
+    let mut message = chain.request().set_create().op_newsetelem_do(&header(target));
+    let mut list =
+        message.encode().push_table_bytes(target.table.as_bytes()).push_set_bytes(set.as_bytes()).nested_elements();
+    for key in keys {
+        list = list.nested_elem().nested_key().push_value(key).end_nested().end_nested();
+    }
+}
+
+/// Adds a message that takes keys, at most [`A_MESSAGE`], out of their set.
+pub(super) fn delete(
     chain: &mut Chained<'_>,
     target: &Target,
     set: &str,
-    keys: impl Iterator<Item = &'a GrantKey>,
+    keys: impl Iterator<Item = impl AsRef<[u8]>>,
 ) {
     let mut message = chain.request().op_delsetelem_do(&header(target));
     let mut list =
         message.encode().push_table_bytes(target.table.as_bytes()).push_set_bytes(set.as_bytes()).nested_elements();
     for key in keys {
-        list = list.nested_elem().nested_key().push_value(&key_bytes(key)).end_nested().end_nested();
+        list = list.nested_elem().nested_key().push_value(key.as_ref()).end_nested().end_nested();
     }
 }
 

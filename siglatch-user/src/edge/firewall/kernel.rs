@@ -11,7 +11,7 @@ use crate::config::Firewall as Settings;
 use crate::gate::{Grant, GrantKey};
 use crate::policy::Door;
 
-use super::elements::{self, A_MESSAGE, Element, Entry, Presence};
+use super::elements::{self, A_MESSAGE, Element, Entry, Presence, key_bytes};
 use super::error::{FirewallError, grant_text};
 use super::held::{Held, Step};
 use super::inventory::Inventory;
@@ -207,7 +207,7 @@ impl Kernel {
                 }
                 if !extend.is_empty() {
                     elements::add(chain, target, set, &extend, Presence::Any);
-                    elements::delete(chain, target, set, extend.iter().map(|entry| &entry.key));
+                    elements::delete(chain, target, set, extend.iter().map(|entry| key_bytes(&entry.key)));
                     elements::add(chain, target, set, &extend, Presence::New);
                 }
             }
@@ -358,7 +358,7 @@ fn take_out(netlink: &mut Netlink, target: &Target, keys: &[GrantKey]) -> io::Re
             let entries: Vec<_> = entries.iter().filter(|entry| Kind::of(&entry.key) == kind).collect();
             if !entries.is_empty() {
                 elements::add(chain, target, set, &entries, Presence::Any);
-                elements::delete(chain, target, set, entries.iter().map(|entry| &entry.key));
+                elements::delete(chain, target, set, entries.iter().map(|entry| key_bytes(&entry.key)));
             }
         }
     })

@@ -4,12 +4,14 @@
 //! What an operator sees is drawn in `skeleton.rs`; `nft list set inet siglatch grants_v4` shows who is in,
 //! for how long, and by whose knock. The kernel ends grants, with or without the daemon.
 //!
-//! Tables, chains and rules are written by `nft`, in one transaction each; elements by netlink, in some 10 µs each.
+//! Tables, chains and rules are written by `nft`, in one transaction each; elements by netlink, in some 10 µs each. A change of
+//! what is closed is one of elements, as long as the rules stay.
 //! All calls block: they belong on a thread of their own. They work in the network namespace of the thread that
 //! called [`Firewall::open`]; call all others from the same one.
 
 mod elements;
 mod error;
+mod fixed;
 mod hand;
 mod held;
 mod inventory;
@@ -110,8 +112,8 @@ impl Firewall {
         Kernel::of(settings, &[])?.map_or(Ok(false), |mut kernel| kernel.take_away())
     }
 
-    /// Begins to go over to other settings, of the same mode and table, with the grants that hold under them. Our own table
-    /// is written by `nft`, which takes some milliseconds: on whatever thread, while grants are written and revoked here as
+    /// Begins to go over to other settings, of the same mode and table, with the grants that hold under them. If rules change,
+    /// our own table is written by `nft`, which takes some milliseconds: on whatever thread, while grants are written and revoked here as
     /// before; then [`Firewall::finish`] follows, and nothing is put back until then. It is one transaction, and no moment
     /// in which a protected port is open or a granted one closed. Of the operator's sets, the new ones are filled before
     /// the old ones are emptied. Nothing is run if all is as before.

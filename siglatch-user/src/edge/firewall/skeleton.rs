@@ -154,6 +154,14 @@ impl Skeleton {
         wanted.is_some_and(|hook| hook.map(|hook| self.base(hook)).as_ref() == base)
     }
 
+    /// Whether what is in the fixed sets is all that sets it apart from another.
+    pub(super) fn has_sets_of(&self, other: &Self) -> bool {
+        let Self { table, priority, protect: _, doors, forwarded, knock_ports } = self;
+        (table, *priority, forwarded) == (&other.table, other.priority, &other.forwarded)
+            && doors.is_empty() == other.doors.is_empty()
+            && knock_ports.is_empty() == other.knock_ports.is_empty()
+    }
+
     /// The sets besides the grants, with the keys that must be in them, sorted.
     pub(super) fn fixed_sets(&self) -> Vec<(&'static str, Vec<Vec<u8>>)> {
         let mut services: Vec<_> = self.protect.iter().map(|service| service_bytes(*service).to_vec()).collect();

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use siglatch_common::units::Boot;
 
 use super::super::elements::{A_MESSAGE, Element};
+use super::super::fixed;
 use super::super::rewrite::{Rewrite, Rewritten, Written};
 use super::super::skeleton::Skeleton;
 use super::super::target::{Kind, Target};
@@ -57,16 +58,21 @@ impl Kernel {
         Adopted { placeless, risen: Vec::new() }
     }
 
-    /// Makes everything ready to write our table anew, unless it stays as it was.
+    /// Changes what is closed, or makes everything ready to write our table anew, unless it stays as it was.
     fn prepare(&mut self, own: &OwnTable, knock_ports: &[u16], live: &[Grant]) -> Result<Begun, FirewallError> {
         let (target, wanted) = (Target::own(own), Box::new(Skeleton::new(own, knock_ports)));
         if !target.is_in_table_of(&self.target) {
             return Err(FirewallError::NotLive);
         }
-        let House::Own { nft, skeleton, written: _ } = &self.house else {
+        let House::Own { nft, skeleton, written: _ } = &mut self.house else {
             return Err(FirewallError::NotLive);
         };
         if *skeleton == wanted {
+            return Ok(Begun::Done(Adopted::default()));
+        }
+        // If it is refused, the table is not what it should be: then it is written anew.
+        if wanted.has_sets_of(skeleton) && fixed::change(&mut self.netlink, &target, skeleton, &wanted).is_ok() {
+            *skeleton = wanted;
             return Ok(Begun::Done(Adopted::default()));
         }
         let nft = nft.clone();

@@ -23,8 +23,10 @@ enum News {
     Nothing,
     /// A user who was there goes, or comes back.
     User,
-    /// One service more, or fewer, is protected: `nft` writes the table anew.
-    Firewall,
+    /// One service more, or fewer, is protected.
+    Service,
+    /// The firewall table has another priority: `nft` writes it anew.
+    Rules,
 }
 
 /// From a knock or request to its effect or answer.
@@ -40,6 +42,7 @@ struct Text {
     last_user: String,
     has_last_user: bool,
     has_service: bool,
+    has_priority: bool,
 }
 
 /// All reloads of one kind.
@@ -54,7 +57,8 @@ pub(super) fn figures() -> Result<Vec<Figure>> {
     let daemon = bed.start(USERS, Terms::WITHOUT_LIMITS)?;
     let letters = bed.writer()?.knocks(LETTERS)?;
     let mut text = Text::read(&bed)?;
-    let mut reloads = [News::Nothing, News::User, News::Firewall].map(|news| Reloads { news, spans: Vec::new() });
+    let mut reloads =
+        [News::Nothing, News::User, News::Service, News::Rules].map(|news| Reloads { news, spans: Vec::new() });
     let mut floors = Vec::new();
     let is_over = AtomicBool::new(false);
     let knocks = thread::scope(|scope| -> Result<Vec<Span>> {
@@ -158,7 +162,8 @@ impl News {
         match self {
             Self::Nothing => "nothing",
             Self::User => "user",
-            Self::Firewall => "firewall",
+            Self::Service => "service",
+            Self::Rules => "rules",
         }
     }
 }
@@ -169,27 +174,31 @@ impl Text {
         let at = text.find(&format!("\n[user.user-{USERS}]")).context("the last user is not there")?;
         let (base, last_user) = text.split_at(at);
         ensure!(base.contains(PROTECT), "the template says nothing of {PROTECT:?}");
-        Ok(Self { base: base.into(), last_user: last_user.into(), has_last_user: true, has_service: false })
+        let (base, last_user) = (base.into(), last_user.into());
+        Ok(Self { base, last_user, has_last_user: true, has_service: false, has_priority: false })
     }
 
     fn change(&mut self, news: News) {
         match news {
             News::Nothing => {}
             News::User => self.has_last_user = !self.has_last_user,
-            News::Firewall => self.has_service = !self.has_service,
+            News::Service => self.has_service = !self.has_service,
+            News::Rules => self.has_priority = !self.has_priority,
         }
     }
 
     fn to_toml(&self) -> String {
         let protect = if self.has_service { PROTECT_MORE } else { PROTECT };
+        let priority = if self.has_priority { PRIORITY } else { "" };
         let last = if self.has_last_user { &self.last_user } else { "" };
-        self.base.replacen(PROTECT, protect, 1) + last
+        self.base.replacen(PROTECT, &format!("{protect}{priority}"), 1) + last
     }
 }
 
 const USERS: u16 = 10_000;
 const PROTECT: &str = "protect = [\"tcp/22\"]";
 const PROTECT_MORE: &str = "protect = [\"tcp/22\", \"tcp/2222\"]";
+const PRIORITY: &str = "\npriority = -20";
 const WARM_UP: u32 = 1;
 const TURNS: u32 = 20;
 /// Without a reload, before and after each.
@@ -197,4 +206,4 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// So long after its answer a reload may still cost something: the daemon looks after its firewall.
 const AFTER: Duration = Duration::from_millis(60);
 /// More than come in all the turns; they are sealed before, and admitted for a minute.
-const LETTERS: usize = 8000;
+const LETTERS: usize = 12_000;
