@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use siglatch_tests::gateway::{Gateway, OPEN, Plan, knock};
 use siglatch_tests::netns::{GATE, Namespace, Street, join, run};
 use siglatch_tests::process::{PATIENCE, Process, let_pass, outcome, wait_until};
-use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach};
+use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach, replace};
 use siglatch_tests::scene::{SEALED_PORT, payload};
 use siglatch_tests::stage::Stage;
 
@@ -131,6 +131,16 @@ fn a_program_that_somebody_detaches_comes_back() -> Result<()> {
     let daemon = gateway.start()?;
     ensure!(!daemon.said().contains("another XDP program"), "{}", daemon.said());
     Ok(())
+}
+
+#[test]
+fn a_program_that_somebody_puts_into_the_link_goes_again() -> Result<()> {
+    let stage = Stage::new()?;
+    let foreign = Program::empty(Answer::Drop)?;
+    replace(foreign.as_fd(), &stage.gateway.pins().join(format!("link_{GATE}")))?;
+    stage.daemon.wait_for("another XDP program had been put into our link")?;
+    stands(&stage.gateway, &[(GATE, "native")])?;
+    works(&stage)
 }
 
 #[test]

@@ -129,7 +129,7 @@ pub struct Interface {
     /// Its name.
     pub name: String,
     /// `native` or `generic`; or, if it is not attached as it ought to be, `waiting` for the interface to appear, `occupied` by
-    /// another program, `refused` by the driver, `renamed` (and still attached), `taken_down` on purpose.
+    /// another program, `replaced` by one in our own link, `refused` by the driver, `renamed` (and still attached), `taken_down` on purpose.
     pub mode: String,
     /// The kernel's number of the program that is attached there; 0 if it is not.
     pub program: u32,

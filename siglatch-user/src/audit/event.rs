@@ -348,7 +348,7 @@ pub struct Firewall {
 /// [`Event::Xdp`].
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Xdp {
-    /// Of an interface: `native`, `generic`, `renamed`, `waiting`, `occupied`, `refused`, `taken_down`, `dropped`. Of the pins:
+    /// Of an interface: `native`, `generic`, `renamed`, `waiting`, `occupied`, `replaced`, `refused`, `taken_down`, `dropped`. Of the pins:
     /// `pins_lost`, `pins_mended`.
     pub state: &'static str,
     /// Where.

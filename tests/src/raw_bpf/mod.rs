@@ -4,8 +4,11 @@
 mod assembly;
 mod number;
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::ptr;
 
 use anyhow::{Context as _, Result};
@@ -126,6 +129,21 @@ pub fn attach(program: BorrowedFd<'_>, namespace: &Namespace, interface: &str, m
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
+/// Puts a program in place of the one of a pinned link.
+///
+/// # Errors
+/// If there is no such link, or it takes no such program.
+pub fn replace(program: BorrowedFd<'_>, pin: &Path) -> Result<()> {
+    let name = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = PinAttributes { path: name.as_ptr() as u64, descriptor: 0, flags: 0 };
+    let link = bpf(BPF_OBJ_GET, &mut get).with_context(|| format!("there is no link at {}", pin.display()))?;
+    // SAFETY: BPF_OBJ_GET returned it just now, and nobody else knows of it.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let [link, program] = [link.as_raw_fd() as u32, program.as_raw_fd() as u32];
+    bpf(BPF_LINK_UPDATE, &mut UpdateAttributes { link, program, flags: 0, earlier: 0 })?;
+    Ok(())
+}
+
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<RawFd> {
     // SAFETY: `attributes` is a prefix of `union bpf_attr` of the length given, and the pointers in it are to memory
     // that its maker keeps alive; the kernel writes where the command says so, and the makers hand it mutable memory
@@ -186,6 +204,23 @@ struct LinkAttributes {
     flags: u32,
 }
 
+/// `linux/bpf.h`, `union bpf_attr`, the part of BPF_OBJ_GET.
+#[repr(C)]
+struct PinAttributes {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+/// `linux/bpf.h`, `union bpf_attr`, the part of BPF_LINK_UPDATE.
+#[repr(C)]
+struct UpdateAttributes {
+    link: u32,
+    program: u32,
+    flags: u32,
+    earlier: u32,
+}
+
 impl LoadAttributes {
     /// Asks once more, for the verifier's last words.
     fn reason(&mut self, error: &io::Error) -> io::Error {
@@ -212,8 +247,10 @@ impl RunAttributes {
 
 /// `linux/bpf.h`, `enum bpf_cmd`.
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 /// `linux/bpf.h`, `enum bpf_prog_type`.
 const BPF_PROG_TYPE_XDP: u32 = 6;
 /// `linux/bpf.h`, `enum bpf_attach_type`.

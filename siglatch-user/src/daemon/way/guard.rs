@@ -125,6 +125,9 @@ fn tell(interface: &str, before: Option<&Standing>, now: &Standing) {
     match now {
         Standing::Attached(mode) => {
             let again = before.is_some();
+            if let Some(Standing::Replaced(program)) = before {
+                warn!(%interface, program, "another XDP program had been put into our link (bpftool link update); ours is back");
+            }
             info!(%interface, mode = mode.label(), again, "XDP program attached");
             if *mode == Mode::Generic {
                 warn!(%interface, "generic mode: the driver has no native XDP; drops cost several times as much");
@@ -140,6 +143,9 @@ fn tell(interface: &str, before: Option<&Standing>, now: &Standing) {
         }
         Standing::Occupied(program) => {
             warn!(%interface, program, "another XDP program is attached: knocks that come in there are not seen; remove it with `ip link set dev {interface} xdp off`, or stop its owner");
+        }
+        Standing::Replaced(program) => {
+            warn!(%interface, program, "another XDP program was put into our link (bpftool link update) and does not go: knocks that come in there are not seen; restart siglatch-user");
         }
         Standing::Refused(error) => {
             warn!(%interface, error, "the interface takes no XDP program: knocks that come in there are not seen; tried again");

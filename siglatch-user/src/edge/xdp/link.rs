@@ -56,6 +56,11 @@ impl Link {
         Ok(Some(self.look()?.interface).filter(|number| *number != 0))
     }
 
+    /// The kernel's number of the program that it runs.
+    pub(super) fn program(&self) -> io::Result<u32> {
+        Ok(self.look()?.program)
+    }
+
     fn look(&self) -> io::Result<Look> {
         let mut look = Look::default();
         let mut question = Question {

@@ -69,6 +69,8 @@ pub enum Standing {
     },
     /// Somebody else's program is there, by the kernel's number of it.
     Occupied(u32),
+    /// Somebody else's program runs through our own link.
+    Replaced(u32),
     /// The interface does not take the program, and why.
     Refused(String),
     /// It was taken down on purpose, link and pin.
@@ -97,6 +99,8 @@ enum Duty {
     Wait,
     /// Somebody else is there.
     StandBack(u32),
+    /// Somebody else has taken our place by our link.
+    Replace(u32),
     /// The program was taken down on purpose.
     Leave,
     /// The program must get there.
@@ -112,6 +116,8 @@ struct Sight {
     held: Option<u32>,
     /// Whether it still is.
     attached: bool,
+    /// What runs there by our own link, if it is not our program.
+    replaced: Option<u32>,
     /// Whether the link's pin was taken away, while other pins were left or all of them at once.
     unpinned: bool,
 }
@@ -125,6 +131,7 @@ impl Standing {
             Self::Renamed { .. } => "renamed",
             Self::Waiting { .. } => "waiting",
             Self::Occupied(_) => "occupied",
+            Self::Replaced(_) => "replaced",
             Self::Refused(_) => "refused",
             Self::TakenDown => "taken_down",
         }
@@ -256,10 +263,12 @@ impl Posts {
             Some(hold) => hold.link.interface().is_ok_and(|index| index == Some(hold.index)),
             None => false,
         };
+        let running = post.hold.as_ref().filter(|_| attached).and_then(|hold| hold.link.program().ok());
         let sight = Sight {
             here,
             held: post.hold.as_ref().map(|hold| hold.index),
             attached,
+            replaced: running.filter(|program| *program != self.number),
             unpinned: self.held.were_whole() && !self.pins.has_link(&post.interface),
         };
         let duty = match (duty(sight), &post.standing) {
@@ -282,6 +291,7 @@ impl Posts {
                 Standing::Waiting { known: known_interfaces() }
             }
             Duty::StandBack(program) => Standing::Occupied(program),
+            Duty::Replace(program) => self.replace(post, program),
             Duty::Leave => Standing::TakenDown,
             Duty::Attach => match here {
                 Some(found) => self.attach(post, found),
@@ -316,6 +326,19 @@ impl Posts {
         }
     }
 
+    /// Puts the program back in the place of another that somebody has put into our link: whoever may do that is root, and
+    /// whoever means it detaches ours first.
+    fn replace(&self, post: &mut Post, program: u32) -> Standing {
+        post.standing = Standing::Replaced(program);
+        match &post.hold {
+            Some(Hold { link, mode, .. }) if link.update(self.program.as_fd()).is_ok() => {
+                post.times = post.times.wrapping_add(1);
+                Standing::Attached(*mode)
+            }
+            Some(_) | None => Standing::Replaced(program),
+        }
+    }
+
     /// Lets go of a link that holds nothing any more, or holds the wrong interface.
     fn forget(&self, post: &mut Post) {
         if post.hold.take().is_some() {
@@ -344,7 +367,10 @@ impl Standing {
 
 /// What is to be done, by what is seen.
 fn duty(sight: Sight) -> Duty {
-    let Sight { here, held, attached, unpinned } = sight;
+    let Sight { here, held, attached, replaced, unpinned } = sight;
+    if let Some(program) = replaced {
+        return Duty::Replace(program);
+    }
     match here {
         None if attached => Duty::Follow,
         None => Duty::Wait,
@@ -365,7 +391,7 @@ mod tests {
     use crate::edge::network::Occupant;
 
     const THERE: Found = Found { index: 7, occupant: None };
-    const NOTHING: Sight = Sight { here: None, held: None, attached: false, unpinned: false };
+    const NOTHING: Sight = Sight { here: None, held: None, attached: false, replaced: None, unpinned: false };
 
     fn by(program: u32) -> Option<Occupant> {
         Some(Occupant { program, mode: Mode::Native })
@@ -376,14 +402,14 @@ mod tests {
         assert_eq!(duty(NOTHING), Duty::Wait);
         assert_eq!(duty(Sight { here: Some(THERE), ..NOTHING }), Duty::Attach);
         let ours = Found { occupant: by(5), ..THERE };
-        let kept = Sight { here: Some(ours), held: Some(7), attached: true, unpinned: false };
+        let kept = Sight { here: Some(ours), held: Some(7), attached: true, ..NOTHING };
         assert_eq!(duty(kept), Duty::Keep);
         assert_eq!(duty(Sight { unpinned: true, ..kept }), Duty::Keep, "pins are another matter");
     }
 
     #[test]
     fn what_was_taken_away_is_put_back_unless_it_was_on_purpose() {
-        let gone = Sight { here: Some(THERE), held: Some(7), attached: false, unpinned: false };
+        let gone = Sight { here: Some(THERE), held: Some(7), ..NOTHING };
         assert_eq!(duty(gone), Duty::Attach);
         assert_eq!(duty(Sight { unpinned: true, ..gone }), Duty::Leave);
         assert_eq!(duty(Sight { here: None, ..gone }), Duty::Wait);
@@ -399,8 +425,16 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_by_our_own_link_is_replaced_wherever_it_is() {
+        let theirs = Some(Found { occupant: by(3), ..THERE });
+        let replaced = Sight { here: theirs, held: Some(7), attached: true, replaced: Some(3), unpinned: false };
+        assert_eq!(duty(replaced), Duty::Replace(3));
+        assert_eq!(duty(Sight { here: None, ..replaced }), Duty::Replace(3), "under another name, too");
+    }
+
+    #[test]
     fn an_interface_is_followed_under_another_name_until_one_comes_under_the_old() {
-        let renamed = Sight { here: None, held: Some(7), attached: true, unpinned: false };
+        let renamed = Sight { held: Some(7), attached: true, ..NOTHING };
         assert_eq!(duty(renamed), Duty::Follow);
         assert_eq!(duty(Sight { here: Some(Found { index: 9, occupant: None }), ..renamed }), Duty::Attach);
     }
