@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use siglatch_tests::gateway::{Gateway, OPEN, Plan, knock};
 use siglatch_tests::netns::{GATE, Namespace, Street, join, run};
-use siglatch_tests::process::{PATIENCE, Process, let_pass, outcome, wait_until};
+use siglatch_tests::process::{PATIENCE, Process, let_pass, outcome, program, wait_until};
 use siglatch_tests::raw_bpf::{Answer, Mode, Program, attach, replace};
 use siglatch_tests::scene::{SEALED_PORT, payload};
 use siglatch_tests::stage::Stage;
@@ -190,6 +190,33 @@ fn an_interface_that_a_reload_drops_loses_the_program_whoever_else_holds_its_lin
     stands(&stage.gateway, &[(GATE, "native")])?;
     ensure!(wait_until(PATIENCE, || !has_program(&stage.street.gateway, SIDE)), "it is still attached to {SIDE}");
     works(&stage)
+}
+
+#[test]
+fn what_a_reload_cannot_do_at_its_end_is_told_and_the_rest_is_done() -> Result<()> {
+    let stage = Stage::with(&watching(&[GATE, SIDE]))?;
+    let _lane = Lane::to(&stage.street)?;
+    stands(&stage.gateway, &[(GATE, "native"), (SIDE, "native")])?;
+    // What cannot be removed as a file is.
+    let pin = stage.gateway.pins().join("link_side");
+    std::fs::remove_file(&pin)?;
+    std::fs::create_dir(&pin)?;
+    stage.gateway.configure(&watching(&[GATE, "later"]))?;
+    let mut reload = Command::new(program("siglatchctl")?);
+    let (code, said) = outcome(reload.args(["reload", "--config"]).arg(stage.gateway.config()))?;
+    std::fs::remove_dir(&pin)?;
+    ensure!(code == 1, "{code}: {said}");
+    for part in ["the daemon goes by it now, but", "link_side", "siglatchctl status"] {
+        ensure!(said.contains(part), "{part} is not in {said}");
+    }
+    let events = stage.gateway.wait_audited("reload", 1)?;
+    ensure!(events.last().is_some_and(|event| event["result"] == "partly"), "{events:?}");
+    stands(&stage.gateway, &[(GATE, "native"), ("later", "waiting")])?;
+    ensure!(!has_program(&stage.street.gateway, SIDE));
+    works(&stage)?;
+    // It is the file that holds: there is nothing more to do.
+    ensure!(stage.gateway.ctl(&["reload"])?.contains("nothing has changed"));
+    Ok(())
 }
 
 #[test]

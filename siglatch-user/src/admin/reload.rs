@@ -24,6 +24,9 @@ pub struct Reloaded {
     pub grants: usize,
     /// Runs of programs that had waited and are dropped, and undos that will never be, because their program is gone.
     pub dropped: usize,
+    /// What is not as the file says though the daemon goes by it, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
     /// Milliseconds that it took.
     pub millis: u64,
 }

@@ -389,7 +389,7 @@ pub struct Reload {
     /// The knock that did, if one did.
     #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
     pub knock: Option<KnockId>,
-    /// `done` or `failed`: then the old one holds.
+    /// `done`; `partly`: it holds, but not everything is as it says; or `failed`: then the old one holds.
     pub result: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use crate::admin::reload::{Changed, Found, How};
 /// Have the daemon read its configuration again, and go by it from now on: all of it, or nothing.
 ///
 /// Grants, bans, sequences under way and running programs stay. Exits with 0 if the daemon goes by the file now, with 78
-/// if the file is not sound: then nothing has changed.
+/// if the file is not sound: then nothing has changed; with 1 if it goes by the file and says what it could not do.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   siglatchctl reload
@@ -51,7 +51,11 @@ impl Reload {
             true => show::json(&reloaded)?,
             false => show::print(&text(&reloaded, paint))?,
         }
-        Ok(if reloaded.sound { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
+        Ok(match (reloaded.sound, reloaded.undone.is_empty()) {
+            (true, true) => ExitCode::SUCCESS,
+            (true, false) => ExitCode::FAILURE,
+            (false, _) => ExitCode::from(EX_CONFIG),
+        })
     }
 }
 
@@ -75,6 +79,10 @@ fn text(reloaded: &Reloaded, paint: Paint) -> String {
         if count > 0 {
             text += &format!("{} {what}\n", show::grouped(count as u64));
         }
+    }
+    if !reloaded.undone.is_empty() {
+        let undone = reloaded.undone.join("\n  ");
+        return text + &format!("{file}: the daemon goes by it now, but\n  {undone}\n");
     }
     text + &match (reloaded.applied, reloaded.changes) {
         (true, 0) => format!("{file}: nothing has changed.\n"),
@@ -142,6 +150,15 @@ mod tests {
              a.toml: the daemon goes by it now.\n"
         );
         assert!(text(&reloaded, Paint::Coloured).starts_with("\x1b[32m+ user carol\x1b[0m\n\x1b[31m- action db"));
+    }
+
+    #[test]
+    fn what_could_not_be_done_is_told_last() {
+        let undone = vec!["one thing".to_owned(), "another".to_owned()];
+        let reloaded =
+            Reloaded { file: "a.toml".to_owned(), sound: true, applied: true, undone, ..Reloaded::default() };
+        let told = "a.toml: the daemon goes by it now, but\n  one thing\n  another\n";
+        assert_eq!(text(&reloaded, Paint::Plain), told);
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use siglatch_common::units::{Boot, Wall};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Source;
 use super::aside::{self, aside};
 use super::ground::{as_ordered, tell_unfit};
 use super::judge::Adopted;
-use super::levers::Levers;
+use super::levers::{Committed, Levers};
 use crate::admin::reload::{Changed, Found, How, Reloaded};
 use crate::admin::{self, Switch, SwitchTarget};
 use crate::causes::with_causes;
@@ -52,6 +52,8 @@ struct Came {
     grants: usize,
     /// What will not be run, because its program is gone.
     dropped: usize,
+    /// What is not as the settings say, and why.
+    undone: Vec<String>,
 }
 
 /// What is switched off at a start, and the settings with it.
@@ -122,8 +124,8 @@ impl Configuration {
         let (mut reloaded, new) = self.read().await?;
         if let Some((said, changes)) = new {
             tell_unfit(&said.policy);
-            let Came { grants, dropped } = self.go_by(said).await?;
-            (reloaded.grants, reloaded.dropped) = (grants, dropped);
+            let Came { grants, dropped, undone } = self.go_by(said).await?;
+            (reloaded.grants, reloaded.dropped, reloaded.undone) = (grants, dropped, undone);
             self.taken = Taken { at: clock::now().wall, at_next_start: changes.at_next_start.clone() };
             self.show();
             for line in changes.words(TOLD) {
@@ -190,12 +192,15 @@ impl Configuration {
         let new = aside(move || as_ordered(switches.laid_over(Settings::clone(&settings)), dry_run));
         let new = Arc::new(new.await.map_err(words)?);
         let ready = self.levers.prepare(&self.in_force, &new).await.map_err(words)?;
-        let Adopted { before, withdrawn, dropped, lost_debts } =
-            self.levers.commit(&self.in_force, &new, ready).await.map_err(words)?;
+        let Committed { adopted, undone } = self.levers.commit(&self.in_force, &new, ready).await.map_err(words)?;
+        for what in &undone {
+            error!("the configuration holds, but {what}");
+        }
+        let Adopted { before, withdrawn, dropped, lost_debts } = adopted;
         let before = (before, std::mem::replace(&mut self.in_force, new), std::mem::replace(&mut self.said, said));
         // Wiping many keys takes a while. Without a thread for it, it is done here.
         drop(aside::begin(move || drop(before)));
-        Ok(Came { grants: withdrawn, dropped: dropped + lost_debts })
+        Ok(Came { grants: withdrawn, dropped: dropped + lost_debts, undone })
     }
 
     /// Says in the status what holds.

@@ -112,7 +112,12 @@ impl Errands {
         let policy = &self.configuration.in_force().policy;
         let count = |count: usize| error.is_none().then_some(count);
         let (users, actions) = (count(policy.users().count()), count(policy.actions().count()));
-        let result = if error.is_none() { "done" } else { "failed" };
+        let undone = outcome.as_ref().ok().filter(|reloaded| reloaded.applied && !reloaded.undone.is_empty());
+        let (result, error) = match (error, undone) {
+            (None, None) => ("done", None),
+            (None, Some(reloaded)) => ("partly", Some(reloaded.undone.join("; "))),
+            (Some(error), _) => ("failed", Some(error)),
+        };
         works.recorder.record(Event::Reload(Reload { by, knock, result, error, users, actions }));
         self.notifier.ready(&works.line.of(self.configuration.in_force()));
         outcome

@@ -14,16 +14,19 @@ use super::aside::aside;
 use super::judge::{Adopted, Adoption, Input};
 use super::report::Terms;
 use super::warden::ToWarden;
-use super::way::RuleSetter;
+use super::way::{Prepared, RuleSetter};
 use super::works::{keyring, shares_of, warden_rules};
 use crate::admin::protocol::Problem;
 use crate::admin::{self, RevokeOrder, Revoked, Roles};
+use crate::causes::with_causes;
 use crate::config::{Ingress, Settings};
 use crate::edge::action::Starter;
 use crate::edge::audit::Recorder;
 use crate::edge::key_pool::KeyPool;
 use crate::edge::xdp;
 use crate::gate::GrantKey;
+use crate::keys::Keyring;
+use crate::policy::Policy;
 
 /// All of them.
 pub(super) struct Levers {
@@ -49,7 +52,16 @@ pub(super) struct Levers {
 
 /// What cannot be left half done: made ready, and not in force yet.
 pub(super) struct Ready {
-    rules: super::way::Prepared,
+    keys: Arc<Keyring>,
+    policy: Arc<Policy>,
+    rules: Prepared,
+}
+
+/// What is in force.
+pub(super) struct Committed {
+    pub(super) adopted: Adopted,
+    /// What is not, of all the rest, and why: in words for the operator.
+    pub(super) undone: Vec<String>,
 }
 
 impl Levers {
@@ -57,13 +69,17 @@ impl Levers {
     ///
     /// # Errors
     /// What stands in the way, in words for the operator.
-    pub(super) async fn prepare(&self, old: &Settings, new: &Settings) -> Result<Ready> {
+    pub(super) async fn prepare(&self, old: &Settings, new: &Arc<Settings>) -> Result<Ready> {
+        // For many users these take a while: not here, where knocks come by.
+        let settings = Arc::clone(new);
+        let (keys, policy) = aside(move || (keyring(&settings), settings.policy.clone())).await?;
+        let (keys, policy) = (Arc::new(keys?), Arc::new(policy));
         self.prepare_programs(old, new).await?;
         let rules = self.rules.prepare(&new.ports, xdp::Measures::new(new, self.spread))?;
         if old.firewall != new.firewall || closed_ports(old) != closed_ports(new) {
             self.rebuild(new).await.context("the firewall stays as it was")?;
         }
-        Ok(Ready { rules })
+        Ok(Ready { keys, policy, rules })
     }
 
     /// Has the firewall go over to other settings. `nft` takes longer than a knock may wait: it is not run by the judge.
@@ -101,17 +117,15 @@ impl Levers {
         Ok(())
     }
 
-    /// Puts it in force: knocks from one number on are opened with the new keys and judged by the new rules.
+    /// Puts it in force: knocks from one number on are opened with the new keys and judged by the new rules. From then on
+    /// there is no way back, and everything is done that can be.
     ///
     /// # Errors
-    /// If a thread is gone, or the kernel takes no map update: then the daemon must be started anew.
-    pub(super) async fn commit(&mut self, old: &Settings, new: &Arc<Settings>, ready: Ready) -> Result<Adopted> {
-        // For many users these take a while: not here, where knocks come by.
-        let settings = Arc::clone(new);
-        let (keys, policy) = aside(move || (keyring(&settings), settings.policy.clone())).await?;
-        let keys = Arc::new(keys?);
+    /// If a thread is gone: then the daemon must be started anew.
+    pub(super) async fn commit(&mut self, old: &Settings, new: &Settings, ready: Ready) -> Result<Committed> {
+        let Ready { keys, policy, rules } = ready;
         let adoption = Box::new(Adoption {
-            policy: Arc::new(policy),
+            policy,
             programs_at_once: new.programs_at_once,
             nonce_capacity: new.nonce_capacity,
             when_unaudited: new.audit.when_failing,
@@ -125,11 +139,21 @@ impl Levers {
         };
         tokio::task::spawn_blocking(swap).await?;
         let adopted = heard(answer).await?;
-        self.rules.commit(ready.rules).await?;
+        let mut undone = Vec::new();
+        if let Err(error) = self.rules.commit(rules).await {
+            let error = with_causes(error.as_ref());
+            undone.push(format!(
+                "the filter goes by the earlier ports, rates and budgets: {error}; restart siglatch-user"
+            ));
+        }
         if let (Ingress::Xdp(before), Ingress::Xdp(after)) = (&old.ingress, &new.ingress)
             && before.interfaces != after.interfaces
+            && let Err(error) = self.rules.set_interfaces(&after.interfaces).await
         {
-            self.rules.set_interfaces(&after.interfaces).await?;
+            let error = with_causes(error.as_ref());
+            undone.push(format!(
+                "not every interface is as it should be: {error}; siglatchctl status says how they stand"
+            ));
         }
         self.to_warden.adopt(warden_rules(new));
         if old.audit != new.audit {
@@ -138,7 +162,7 @@ impl Levers {
         self.shares.send_replace(shares_of(&new.lanes));
         self.roles.send_replace(Roles::from(&new.admin));
         self.terms.send_replace(Terms::of(new));
-        Ok(adopted)
+        Ok(Committed { adopted, undone })
     }
 
     /// Ends grants, and gives their keys: their connections may still stand.

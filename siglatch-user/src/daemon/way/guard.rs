@@ -53,9 +53,10 @@ impl Guard {
                     }
                 }
                 Some(Order { interfaces, reply }) = orders.recv() => {
-                    let set = self.posts.set_interfaces(&interfaces, &self.network).await;
+                    let (news, failed) = self.posts.set_interfaces(&interfaces, &self.network).await;
+                    self.tell(news);
                     // Whoever asked has gone, or knows now.
-                    let _ = reply.send(set.map(|news| self.tell(news)).map_err(anyhow::Error::from));
+                    let _ = reply.send(failed.map_or(Ok(()), |error| Err(error.into())));
                 }
             }
         }

@@ -189,16 +189,14 @@ impl Posts {
         Ok(news)
     }
 
-    /// Watches over these interfaces and no others; says what has changed.
-    ///
-    /// # Errors
-    /// If the kernel does not answer.
+    /// Watches over these interfaces and no others; says what has changed, and what stood in the way first. All others are as
+    /// they should be then, and a new one that could not be looked at is looked at again.
     pub async fn set_interfaces(
         &mut self,
         interfaces: &[String],
         network: &Network,
-    ) -> Result<Vec<PostNews>, XdpError> {
-        let mut news = Vec::new();
+    ) -> (Vec<PostNews>, Option<XdpError>) {
+        let (mut news, mut failed) = (Vec::new(), None);
         let (kept, dropped) =
             std::mem::take(&mut self.posts).into_iter().partition(|post| interfaces.contains(&post.interface));
         self.posts = kept;
@@ -208,19 +206,22 @@ impl Posts {
                 // Whoever else may hold the link.
                 let _ = hold.link.detach();
             }
-            self.pins.forget_link(&interface)?;
+            failed = failed.or(self.pins.forget_link(&interface).err());
             news.push(PostNews { interface, before: Some(standing), now: None });
         }
         for interface in interfaces {
             if !self.posts.iter().any(|post| post.interface == *interface) {
                 let mut post = Post::new(interface);
-                let now = self.look_at(&mut post, network).await?;
-                post.standing = now.clone();
+                match self.look_at(&mut post, network).await {
+                    Ok(now) => post.standing = now,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+                let now = Some(post.standing.clone());
                 self.posts.push(post);
-                news.push(PostNews { interface: interface.clone(), before: None, now: Some(now) });
+                news.push(PostNews { interface: interface.clone(), before: None, now });
             }
         }
-        Ok(news)
+        (news, failed)
     }
 
     /// Looks at every interface, and puts right what can be; says what has changed.
