@@ -86,7 +86,7 @@ pub async fn run(settings: Settings, orders: Orders) -> anyhow::Result<()> {
     }
     formats::check(&settings.state_dir)?;
     let begun = Beginning::of(settings, dry_run)?;
-    let ground = Ground::take(&begun.in_force).await?;
+    let ground = Ground::take(&begun.in_force, starter.as_ref().map(|(starter, _)| starter)).await?;
     // Threads that are begun from here on can do no more than this one.
     let privileges = acting.confine()?.told();
     let start = Start { at, dry_run, privileges, starter, notifier: Arc::clone(&notifier) };

@@ -44,6 +44,7 @@ fn a_machine_lives_through_all_that_happens_to_packages() -> Result<()> {
     site.a_reload_keeps_what_is_open()?;
     site.an_upgrade_loses_nothing(&packages.next)?;
     site.a_version_that_refuses_the_configuration_does_not_replace_the_daemon(&packages.next)?;
+    site.a_program_runs_as_its_user_with_the_drop_in_and_the_daemon_says_so_without()?;
     site.a_removal_leaves_nothing_in_the_kernel()?;
     site.a_purge_leaves_no_file(&before)
 }
@@ -138,10 +139,15 @@ impl Site {
             "siglatchctl init --host {host} --iface {GATE} --protect tcp/{SSH}; \
              siglatchctl user add alice --out /root/alice.siglatch; siglatchctl check"
         ))?;
-        let profiles = self.profiles();
-        fs::create_dir(&profiles)?;
+        fs::create_dir(self.profiles())?;
+        self.import()
+    }
+
+    /// Has the client take what she was handed.
+    fn import(&self) -> Result<()> {
         let file = self.machine.file("/root/alice.siglatch");
-        run(Command::new(program("siglatch")?).env("XDG_CONFIG_HOME", &profiles).arg("import").arg(file))?;
+        let mut import = Command::new(program("siglatch")?);
+        run(import.env("XDG_CONFIG_HOME", self.profiles()).args(["import", "--force"]).arg(file))?;
         Ok(())
     }
 
@@ -160,10 +166,14 @@ impl Site {
     }
 
     fn knock(&self) -> Result<()> {
+        self.knock_for("ssh")
+    }
+
+    fn knock_for(&self, action: &str) -> Result<()> {
         let source = CLIENT.v4.to_string();
         let mut knock = self.street.outside.command(program("siglatch")?);
         knock.env("XDG_CONFIG_HOME", self.profiles());
-        run(knock.args(["knock", "gateway", "ssh", "--bind", &source, "--quiet"]))?;
+        run(knock.args(["knock", "gateway", action, "--bind", &source, "--quiet"]))?;
         Ok(())
     }
 
@@ -247,6 +257,51 @@ impl Site {
         self.knock_is_admitted()
     }
 
+    fn a_program_runs_as_its_user_with_the_drop_in_and_the_daemon_says_so_without(&self) -> Result<()> {
+        let examples = "/usr/share/doc/siglatch/examples/systemd";
+        self.machine.shell(&format!("test -s {examples}/socket-ingress.conf"))?;
+        let config = self.machine.file("/etc/siglatch/siglatch.toml");
+        let rules = format!("{}\n{WHO}", fs::read_to_string(&config)?);
+        fs::write(&config, rules)?;
+        self.machine.shell(
+            "mkdir -p /usr/local/lib/siglatch; cd /usr/local/lib/siglatch; printf '#!/bin/sh\nid -un\n' >who; chmod 755 who; \
+             rm /root/alice.siglatch; siglatchctl user enrol alice --out /root/alice.siglatch; systemctl restart siglatch",
+        )?;
+        self.is_ready()?;
+        self.import()?;
+        let (without, line) = (self.asked_who(1)?, "what starts programs cannot become nobody");
+        ensure!(without.contains("\"reason\":\"other_user\""), "{without}");
+        let said = self.machine.shell("journalctl --no-pager -u siglatch --grep 'cannot become'")?;
+        let has = |text: &str| said.lines().any(|told| told.contains(line) && told.contains(text));
+        ensure!(has("WARN") && has("program not started") && has(&format!("copy {examples}/programs.conf")), "{said}");
+
+        self.machine.shell(&format!(
+            "mkdir /etc/systemd/system/siglatch.service.d; \
+             cp {examples}/programs.conf /etc/systemd/system/siglatch.service.d/; systemctl daemon-reload; \
+             systemd-analyze verify siglatch.service; journalctl --rotate --vacuum-size=1 2>&1; systemctl restart siglatch",
+        ))?;
+        self.is_ready()?;
+        let with = self.asked_who(2)?;
+        ensure!(with.contains("\"code\":0") && with.contains("nobody\\\\n"), "{with}");
+        let privileges = self.machine.shell("siglatchctl status | grep ^privileges")?;
+        ensure!(privileges.starts_with("privileges: user=siglatch caps=net_admin "), "{privileges}");
+        let said = self.machine.shell("journalctl --no-pager -u siglatch")?;
+        ensure!(!said.contains("cannot become"), "{said}");
+        self.machine.shell("rm -r /usr/local/lib/siglatch")?;
+        Ok(())
+    }
+
+    /// Knocks for the program that says who it is, for the `number`th time, and returns how that ended.
+    fn asked_who(&self, number: usize) -> Result<String> {
+        self.knock_for("who")?;
+        let ends = || {
+            let log = fs::read_to_string(self.machine.file("/var/log/siglatch/audit.jsonl")).unwrap_or_default();
+            log.lines().filter(|line| line.contains("\"event\":\"exec_ended\"")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        ensure!(wait_until(SERVICE, || ends().len() == number), "not {number} ends: {:?}", ends());
+        ends().pop().context("there was one")
+    }
+
     fn main_process(&self) -> Result<String> {
         self.machine.shell("systemctl show --property=MainPID --value siglatch")
     }
@@ -323,6 +378,15 @@ impl Drop for Folder {
         drop(fs::remove_dir_all(&self.0));
     }
 }
+
+/// An action that says whom it runs as.
+const WHO: &str = r#"
+[action.who]
+id = 77
+users = "all"
+exec = ["/usr/local/lib/siglatch/who"]
+run_as = "nobody"
+"#;
 
 /// How long a service of a busy machine may take.
 const SERVICE: Duration = Duration::from_secs(20);

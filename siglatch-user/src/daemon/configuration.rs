@@ -123,7 +123,7 @@ impl Configuration {
         let begun = clock::boot();
         let (mut reloaded, new) = self.read().await?;
         if let Some((said, changes)) = new {
-            tell_unfit(&said.policy);
+            tell_unfit(&said.policy, self.levers.starter.as_ref());
             let Came { grants, dropped, undone } = self.go_by(said).await?;
             (reloaded.grants, reloaded.dropped, reloaded.undone) = (grants, dropped, undone);
             self.taken = Taken { at: clock::now().wall, at_next_start: changes.at_next_start.clone() };

@@ -1,5 +1,6 @@
 //! What a daemon takes before it goes to work, while it may: program, sockets, lock. Never judges a knock.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::thread;
 
@@ -10,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::levers::closed_ports;
 use super::way::Way;
 use crate::config::{self, Settings};
-use crate::edge::action::{Unfit, survey};
+use crate::edge::action::{Starter, Unfit, survey};
 use crate::edge::admin::{AdminSocket, ObserverSocket};
 use crate::edge::firewall::Firewall;
 use crate::edge::instance::Instance;
@@ -38,8 +39,8 @@ impl Ground {
     ///
     /// # Errors
     /// What is missing, and its cure. Nothing has changed then, unless the lock was taken.
-    pub(super) async fn take(settings: &Settings) -> Result<Self> {
-        tell_unfit(&settings.policy);
+    pub(super) async fn take(settings: &Settings, starter: Option<&Starter>) -> Result<Self> {
+        tell_unfit(&settings.policy, starter);
         let network = Network::open()?;
         let spread = randomness::spread()?;
         let measures = xdp::Measures::new(settings, spread);
@@ -73,7 +74,7 @@ pub(super) fn as_ordered(mut settings: Settings, dry_run: bool) -> Settings {
 
 /// Says which programs could not be started, and what to do about it. Everything else works. What the daemon's user may not look
 /// at is no finding: whoever starts programs may, and looks before every start.
-pub(super) fn tell_unfit(policy: &Policy) {
+pub(super) fn tell_unfit(policy: &Policy, starter: Option<&Starter>) {
     for program in policy.programs() {
         match survey(program) {
             Ok(_) => {}
@@ -82,6 +83,12 @@ pub(super) fn tell_unfit(policy: &Policy) {
             }
             Err(unfit) => warn!(action = program.name, "{unfit}"),
         }
+    }
+    // Without one nothing is started, and that is told elsewhere.
+    let Some(becoming) = starter.map(Starter::becoming) else { return };
+    let others = policy.programs().iter().filter_map(|program| Some(becoming.check(program).err()?.to_string()));
+    for unfit in others.collect::<BTreeSet<_>>() {
+        warn!("{unfit}");
     }
 }
 

@@ -115,6 +115,8 @@ pub enum NotStarted {
     WritableByOthers,
     /// There is no such user or group.
     NoSuchUser,
+    /// Whoever starts programs cannot become that user.
+    OtherUser,
     /// There is no such folder, or it is not the user's to enter.
     NoFolder,
     /// The system did not allow it: its error number.
@@ -153,6 +155,7 @@ impl NotStarted {
             Self::NotExecutable => "not_executable",
             Self::WritableByOthers => "writable_by_others",
             Self::NoSuchUser => "no_such_user",
+            Self::OtherUser => "other_user",
             Self::NoFolder => "no_folder",
             Self::System(_) => "system",
             Self::NoStarter => "no_starter",

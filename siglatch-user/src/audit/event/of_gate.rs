@@ -102,6 +102,7 @@ impl Event {
                     | NotStarted::NotExecutable
                     | NotStarted::WritableByOthers
                     | NotStarted::NoSuchUser
+                    | NotStarted::OtherUser
                     | NotStarted::NoFolder
                     | NotStarted::NoStarter
                     | NotStarted::Gone => None,

@@ -1,5 +1,7 @@
 //! Programs: handed to the starter, and told to the gate, the log and the audit log when they end. Never starts one itself.
 
+use std::borrow::Cow;
+use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -122,12 +124,28 @@ impl Judge {
                 warn!(%knock, job = id.0, program, %source, user, bound, millis, written, "program ended at a bound");
             }
             How::NotStarted(why) => {
-                let reason = why.label();
-                error!(%knock, job = id.0, program, %source, user, reason, "program not started; siglatchctl check says how to mend it");
+                let (reason, cure) = (why.label(), cure(why, &ending.output));
+                error!(%knock, job = id.0, program, %source, user, reason, %cure, "program not started");
             }
             How::Lost => warn!(%knock, job = id.0, program, %source, user, "nobody knows how a program ended"),
         }
         self.recorder.record(Event::exec_ended(&job, &program, ending));
+    }
+}
+
+/// What to do about a program that did not begin: what whoever looked at it said in place of its output, if it did.
+fn cure(why: NotStarted, said: &[u8]) -> Cow<'_, str> {
+    match why {
+        _ if !said.is_empty() => String::from_utf8_lossy(said),
+        NotStarted::NoStarter => "what starts programs is gone: restart the daemon".into(),
+        NotStarted::Gone => "it waited while the rules changed: knock again".into(),
+        NotStarted::System(error) => io::Error::from_raw_os_error(error).to_string().into(),
+        NotStarted::Missing
+        | NotStarted::NotExecutable
+        | NotStarted::WritableByOthers
+        | NotStarted::NoSuchUser
+        | NotStarted::OtherUser
+        | NotStarted::NoFolder => "siglatchctl check says how to mend it".into(),
     }
 }
 

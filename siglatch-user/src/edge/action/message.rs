@@ -294,6 +294,7 @@ fn write_how(writer: &mut Writer, how: How) -> &mut Writer {
         How::NotStarted(NotStarted::NoFolder) => (4, 4),
         How::NotStarted(NotStarted::NoStarter) => (4, 5),
         How::NotStarted(NotStarted::Gone) => (4, 6),
+        How::NotStarted(NotStarted::OtherUser) => (4, 7),
         How::Lost => (5, 0),
     };
     writer.u8(kind).i32(number)
@@ -317,6 +318,7 @@ fn read_how(reader: &mut Reader<'_>) -> Option<How> {
         (4, 4) => How::NotStarted(NotStarted::NoFolder),
         (4, 5) => How::NotStarted(NotStarted::NoStarter),
         (4, 6) => How::NotStarted(NotStarted::Gone),
+        (4, 7) => How::NotStarted(NotStarted::OtherUser),
         (5, 0) => How::Lost,
         _ => return None,
     })

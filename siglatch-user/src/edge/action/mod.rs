@@ -7,6 +7,7 @@
 //! below it. See `docs/decisions/0010-programs.md`.
 
 pub(super) mod account;
+mod becoming;
 mod below;
 mod descriptors;
 mod keeper;
@@ -45,6 +46,7 @@ use message::{MESSAGE_MAX, Opening, Order, Report, Request, encode_table};
 use read_again::Configuration;
 
 pub use account::Account;
+pub use becoming::Becoming;
 pub(super) use descriptors::close_inherited;
 pub use message::Digest;
 pub use news::{Endings, News};
@@ -73,6 +75,8 @@ struct Link {
     words: Vec<OsString>,
     /// Who this process was when it began: only so can the processes be begun anew.
     user: u32,
+    /// Whom the processes can become.
+    becoming: Becoming,
     state: Mutex<State>,
     /// Rung by [`Starter::stop`].
     stopped: Condvar,
@@ -123,6 +127,7 @@ impl Starter {
             executable: executable.to_owned(),
             words: words.to_vec(),
             user: geteuid().as_raw(),
+            becoming: Becoming::of_this_process(),
             state: Mutex::new(state),
             stopped: Condvar::new(),
             told: Condvar::new(),
@@ -189,6 +194,12 @@ impl Starter {
         (state.table, state.digest) = (table, digest);
         // Whoever cannot be told now is told when it is there again.
         state.send(&Request::Adopt(digest)).is_ok()
+    }
+
+    /// Whom programs can run as.
+    #[must_use]
+    pub fn becoming(&self) -> Becoming {
+        self.0.becoming
     }
 
     /// Ends all runs: TERM, and KILL soon after. Their ends are still told; then [`Endings::next`] has nothing more.

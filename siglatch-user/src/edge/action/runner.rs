@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process_group};
 use rustix::thread::{Gid, Uid, set_name};
 
 use super::account::Account;
+use super::becoming::Becoming;
 use super::below::{self, Exit, Reaped, adopt, die_with, end_all, leave, lend};
 use super::launch::{Launch, Limits, Step, Stumble};
 use super::message::Report;
@@ -71,7 +72,9 @@ pub(super) fn run(errand: Errand<'_>) -> ! {
 
 /// Looks at everything, and makes everything, that a process on its way to the program cannot.
 fn prepare(errand: Errand<'_>, began: Instant) -> Result<Run<'_>, Ending> {
-    let account = survey(&errand.ready.program).map_err(|unfit| {
+    let program = &errand.ready.program;
+    let fit = Becoming::of_this_process().check(program).and_then(|()| survey(program));
+    let account = fit.map_err(|unfit| {
         let mut ending = Ending::not_started(unfit.why());
         // The cure, where the output would be: nobody else knows as much.
         ending.output = unfit.to_string().into_bytes();

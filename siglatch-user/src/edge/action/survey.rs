@@ -82,6 +82,15 @@ pub enum Unfit {
         /// What it names.
         name: String,
     },
+    /// Whoever starts programs is not root, or not all of root.
+    #[error(
+        "what starts programs cannot become {user}: copy {PROGRAMS_CONF} to /etc/systemd/system/siglatch.service.d/ and run \
+         `systemctl daemon-reload; systemctl restart siglatch`; without systemd, start siglatch-user as root"
+    )]
+    OtherUser {
+        /// Who, with their groups.
+        user: String,
+    },
     /// `folder` is none.
     #[error("there is no folder {path}: make it, or correct `folder`", path = .path.display())]
     NoFolder {
@@ -119,6 +128,7 @@ impl Unfit {
             | Self::NoInterpreter { .. } => NotStarted::NotExecutable,
             Self::NotRoots { .. } | Self::Writable { .. } => NotStarted::WritableByOthers,
             Self::NoUser { .. } | Self::NoGroup { .. } => NotStarted::NoSuchUser,
+            Self::OtherUser { .. } => NotStarted::OtherUser,
             Self::NoFolder { .. } | Self::FolderClosed { .. } => NotStarted::NoFolder,
             Self::Unknown { source, .. } => NotStarted::System(source.raw_os_error().unwrap_or(0)),
         }
@@ -247,6 +257,9 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
 fn may(account: &Account, what: u32, file: &Metadata) -> bool {
     account.may(what, file.uid(), file.gid(), file.mode())
 }
+
+/// The drop-in for the unit, where the package puts it.
+const PROGRAMS_CONF: &str = "/usr/share/doc/siglatch/examples/systemd/programs.conf";
 
 const READ: u32 = 4;
 const EXECUTE: u32 = 1;

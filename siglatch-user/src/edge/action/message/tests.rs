@@ -162,6 +162,7 @@ fn hows() -> impl Strategy<Value = How> {
         NotStarted::NotExecutable,
         NotStarted::WritableByOthers,
         NotStarted::NoSuchUser,
+        NotStarted::OtherUser,
         NotStarted::NoFolder,
         NotStarted::NoStarter,
         NotStarted::Gone,
