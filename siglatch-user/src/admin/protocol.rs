@@ -335,10 +335,20 @@ impl Reply {
 }
 
 impl Problem {
+    /// More of a name that nobody has helps nobody.
+    const NAME_SHOWN: usize = 32;
+
     /// A problem without a cure.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None }
+    }
+
+    /// Nothing of that kind has that name. As it comes from whoever asks, not all of it is shown.
+    #[must_use]
+    pub fn no_such(kind: &str, name: &str) -> Self {
+        let shown: String = name.chars().take(Self::NAME_SHOWN).flat_map(char::escape_debug).collect();
+        Self::new(Code::NoSuch, format!("there is no {kind} \"{shown}\""))
     }
 
     /// The same, with a cure.

@@ -135,9 +135,7 @@ impl Judge {
                 Err(Problem::new(Code::Malformed, "a user and a source at once").with_help("name one of both"))
             }
             (Some(name), None) => self.gate.user_named(name).map(|user| Some(Target::User(user))).ok_or_else(|| {
-                let name: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
-                Problem::new(Code::NoSuch, format!("there is no user \"{name}\""))
-                    .with_help("names are those of the configuration's [user.NAME] tables")
+                Problem::no_such("user", name).with_help("names are those of the configuration's [user.NAME] tables")
             }),
             (None, Some(source)) => Ok(Some(Target::Source(Address::from(source)))),
             (None, None) => Ok(None),
@@ -151,6 +149,3 @@ impl Judge {
         }
     }
 }
-
-/// More of a name that nobody has helps nobody.
-const NAME_SHOWN: usize = 32;
