@@ -11,6 +11,7 @@
 mod aside;
 mod books;
 mod configuration;
+mod cut;
 mod desk;
 mod errands;
 mod figures;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use siglatch_tests::gateway::{BRIEF, Gateway, OPEN, Plan, SSH, STEPS, knock};
+use siglatch_client::knocker::Knock;
+use siglatch_tests::gateway::{ALICE, BOB, BRIEF, Gateway, OPEN, Plan, SSH, STEPS, knock};
 use siglatch_tests::mutation::Numbers;
 use siglatch_tests::netns::Street;
 use siglatch_tests::process::{PATIENCE, Process, outcome, program, wait_until};
-use siglatch_tests::scene::payload;
+use siglatch_tests::scene::{GATEWAY, payload};
 use siglatch_tests::service::{say, talk};
 use siglatch_tests::stage::Stage;
 
@@ -84,17 +85,73 @@ fn connections_outlive_their_grant_until_they_are_cut() -> Result<()> {
     let revoked = stage.gateway.ctl_json(&["revoke", "--source", &first.to_string()])?;
     ensure!(revoked["cut"].is_null(), "{revoked}");
     say(&mut connections[0], b"still here")?;
-    // The grants are gone, and with them what could be named: a new one is cut.
-    stage.knock(&knock(OPEN), first)?;
-    stage.opens(first)?;
+    // The grant is gone, and whose it was is known.
     let revoked = stage.gateway.ctl_json(&["revoke", "--source", &first.to_string(), "--cut"])?;
-    ensure!(revoked["grants"] == 1 && revoked["cut"].as_u64().is_some_and(|cut| cut >= 1), "{revoked}");
+    ensure!(revoked["grants"] == 0 && revoked["cut"].as_u64().is_some_and(|cut| cut >= 1), "{revoked}");
     ensure!(say(&mut connections[0], b"cut off").is_err());
     say(&mut connections[1], b"not me")?;
     let said = stage.gateway.ctl(&["revoke", "--all", "--cut", "--yes"])?;
     ensure!(said.contains("cut.\n"), "{said}");
     ensure!(say(&mut connections[1], b"me, too").is_err());
     Ok(())
+}
+
+#[test]
+fn whoever_is_disabled_loses_connections_whose_grant_ended_long_ago() -> Result<()> {
+    let stage = Stage::new()?;
+    let (alices, bobs, shared) = (stage.newcomer()?, stage.newcomer()?, stage.newcomer()?);
+    let mut connections = Vec::new();
+    for (user, source) in [(ALICE, alices), (BOB, bobs), (ALICE, shared)] {
+        stage.knock(&Knock { user, ..knock(BRIEF) }, source)?;
+        stage.opens(source)?;
+        connections.push(talk(&stage.street.outside, source, stage.service(SSH, source))?);
+    }
+    ensure!(wait_until(PATIENCE, || stage.gateway.ctl(&["grants"]).is_ok_and(|said| said == "no grants\n")));
+    // Bob holds a grant from where alice was.
+    stage.knock(&Knock { user: BOB, ..knock(OPEN) }, shared)?;
+    stage.opens(shared)?;
+    connections.iter_mut().try_for_each(|connection| say(connection, b"still here"))?;
+
+    let said = stage.gateway.ctl_json(&["disable", "user", "alice", "--end-grants", "--cut"])?;
+    ensure!(said["grants"] == 0 && said["cut"].as_u64().is_some_and(|cut| cut >= 2), "{said}");
+    let note = said["note"].as_str().unwrap_or_default();
+    ensure!(note.contains("1 of these grants is another's as well"), "{note}");
+    ensure!(note.contains("before the daemon was started") && note.contains("revoke --all --cut"), "{note}");
+    let [of_alice, of_bob, of_either] = connections.try_into().ok().context("three of them")?;
+    for mut cut in [of_alice, of_either] {
+        ensure!(say(&mut cut, b"cut off").is_err());
+    }
+    say(&mut { of_bob }, b"not me")?;
+    // Whoever is in by bob's grant comes back by it.
+    stage.opens(shared)?;
+    stage.is_shut(alices)
+}
+
+#[test]
+fn everybody_is_cut_off_whatever_let_them_in_but_who_is_on_this_host() -> Result<()> {
+    let stage = Stage::new()?;
+    let source = stage.newcomer()?;
+    stage.knock(&knock(BRIEF), source)?;
+    stage.opens(source)?;
+    let mut before = talk(&stage.street.outside, source, stage.service(SSH, source))?;
+    let (loopback, own) = (IpAddr::from([127, 0, 0, 1]), GATEWAY.v4.into());
+    let mut inside: Vec<_> = [loopback, own]
+        .into_iter()
+        .map(|address| talk(&stage.street.gateway, address, SocketAddr::new(address, SSH)))
+        .collect::<Result<_, _>>()?;
+    // Another daemon knows nothing of a grant that has ended.
+    ensure!(wait_until(PATIENCE, || stage.gateway.ctl(&["grants"]).is_ok_and(|said| said == "no grants\n")));
+    stage.daemon.terminate()?;
+    let _daemon = stage.gateway.start()?;
+    let said = stage.gateway.ctl_json(&["revoke", "--source", &source.to_string(), "--cut"])?;
+    ensure!(said["cut"] == 0 && said["note"].as_str().is_some_and(|note| note.contains("are not known")), "{said}");
+    say(&mut before, b"still here")?;
+
+    let said = stage.gateway.ctl_json(&["revoke", "--all", "--cut"])?;
+    ensure!(said["grants"] == 0 && said["cut"].as_u64().is_some_and(|cut| cut >= 1), "{said}");
+    ensure!(said["note"].is_null(), "{said}");
+    ensure!(say(&mut before, b"cut off").is_err());
+    inside.iter_mut().try_for_each(|connection| say(connection, b"still here")).context("this host's own")
 }
 
 #[test]

@@ -404,6 +404,22 @@ pub enum Firewall {
     Untouched,
 }
 
+impl Firewall {
+    /// What is closed unless granted, with the host behind this one that it is of; nothing: this one's own. What the operator's
+    /// own rules close is not known.
+    pub fn closed(&self) -> impl Iterator<Item = (Option<Address>, Service)> {
+        let own = match self {
+            Self::Table(own) => Some(own),
+            Self::Sets(_) | Self::Untouched => None,
+        };
+        own.into_iter().flat_map(|own| {
+            let here = own.protect.iter().copied().chain(own.dnat.iter().map(|forward| forward.service));
+            let behind = own.protect_forward.iter().map(|door| (Some(door.destination), door.service));
+            here.map(|service| (None, service)).chain(behind)
+        })
+    }
+}
+
 /// Our own table.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OwnTable {

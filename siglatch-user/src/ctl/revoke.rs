@@ -14,8 +14,12 @@ use crate::admin::{GrantPage, RevokeOrder, Revoked};
 
 /// End grants at once, and undo what came with them.
 ///
-/// Established connections go on, unless --cut says otherwise. Whoever may knock can knock again: to keep somebody out,
-/// disable the user.
+/// Established connections go on, unless --cut says otherwise: then those of grants that have ended before are cut, too, as far as
+/// the daemon knows them: for a week, since it was started. A connection is known by its address: whoever shares it is cut
+/// as well. With --all, --cut cuts every connection to a service that is closed unless granted, whatever has let it in: those
+/// from before siglatch and your own over the network are among them, those from this host itself are not.
+///
+/// Whoever may knock can knock again: to keep somebody out, disable the user.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("whose").required(true).multiple(true).args(["source", "user", "action", "service", "all"]),
@@ -30,7 +34,8 @@ pub(super) struct Revoke {
     /// Every grant of everybody
     #[arg(long, conflicts_with_all = ["source", "user", "action", "service"])]
     all: bool,
-    /// Cut the established connections of these grants as well
+    /// Cut the established connections as well: of these grants, and of those alike that have ended; with --all, everybody's, your
+    /// own over the network included
     #[arg(long)]
     cut: bool,
     /// Do not ask before ending all

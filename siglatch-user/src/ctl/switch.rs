@@ -36,7 +36,7 @@ pub(super) struct Disable {
     /// End the grants that came of it: of a user, or of an action
     #[arg(long)]
     end_grants: bool,
-    /// Cut the established connections of these grants as well
+    /// Cut the established connections as well: of these grants, and of those that have ended before
     #[arg(long, requires = "end_grants")]
     cut: bool,
     /// One JSON object, for programs

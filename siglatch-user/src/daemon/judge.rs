@@ -36,7 +36,7 @@ use crate::edge::audit::Recorder;
 use crate::edge::clock;
 use crate::edge::firewall::{Change, Rewrite, Rewritten};
 use crate::edge::key_pool::Answer;
-use crate::gate::{Admission, Gate, GrantKey, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
+use crate::gate::{Admission, Cut, Gate, JobId, KnockId, Outcome, Programs, Refusal, Verdict};
 use crate::spotlight::Spotlight;
 use adopt::Coming;
 use desk::LastKnocks;
@@ -67,8 +67,8 @@ pub(super) enum Input {
     Revoke {
         /// Which.
         order: Box<RevokeOrder>,
-        /// Where it is told what came of it, and what the grants were for; it has room for it.
-        reply: SyncSender<Result<(Revoked, Vec<GrantKey>), Problem>>,
+        /// Where it is told what came of it, and whose connections are to be cut, if any; it has room for it.
+        reply: SyncSender<Result<(Revoked, Option<Cut>), Problem>>,
     },
     /// The firewall is to be as other settings say, with the grants that hold. Comes before [`Input::Adopt`], since it can
     /// fail.

@@ -24,7 +24,7 @@ use crate::edge::action::Starter;
 use crate::edge::audit::Recorder;
 use crate::edge::key_pool::KeyPool;
 use crate::edge::xdp;
-use crate::gate::GrantKey;
+use crate::gate::Cut;
 use crate::keys::Keyring;
 use crate::policy::Policy;
 
@@ -165,11 +165,11 @@ impl Levers {
         Ok(Committed { adopted, undone })
     }
 
-    /// Ends grants, and gives their keys: their connections may still stand.
+    /// Ends grants, and says whose connections are to be cut as well, if any: they still stand.
     ///
     /// # Errors
     /// What the judge says against it.
-    pub(super) async fn revoke(&self, order: RevokeOrder) -> Result<Result<(Revoked, Vec<GrantKey>), Problem>> {
+    pub(super) async fn revoke(&self, order: RevokeOrder) -> Result<Result<(Revoked, Option<Cut>), Problem>> {
         let (reply, answer) = sync_channel(1);
         self.to_judge.send(Input::Revoke { order: Box::new(order), reply }).ok().context(GONE)?;
         heard(answer).await

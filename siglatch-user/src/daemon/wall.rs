@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
 use tracing::{error, info};
 
@@ -11,11 +12,14 @@ use crate::config::Firewall as Settings;
 use crate::edge::clock;
 use crate::edge::firewall::{Adopted, Begun, Firewall, FirewallError, Found, Restored, Rewritten, Watcher};
 use crate::gate::{Grant, GrantKey, still_allowed};
-use crate::policy::Policy;
+use crate::policy::{Policy, Service};
 
 /// The firewall, and what it still owes.
 pub(super) struct Wall {
     firewall: Firewall,
+    settings: Settings,
+    /// Those that it goes over to.
+    coming: Option<Settings>,
     /// When it is to be brought in line with the gate, if it is not.
     repair: Option<Boot>,
     /// Grants that ended, and still stand there.
@@ -69,7 +73,15 @@ impl Wall {
         if !grants.is_empty() {
             info!(grants = grants.len(), "grants of an earlier run taken over");
         }
-        let wall = Self { firewall, repair: None, closing: BTreeSet::new(), pause: None, is_rewritten: false };
+        let wall = Self {
+            firewall,
+            settings: settings.clone(),
+            coming: None,
+            repair: None,
+            closing: BTreeSet::new(),
+            pause: None,
+            is_rewritten: false,
+        };
         Ok((wall, Standing { grants, withdrawn, watcher }))
     }
 
@@ -85,7 +97,10 @@ impl Wall {
         now: Boot,
     ) -> Result<Begun, String> {
         let begun = self.firewall.begin(settings, knock_ports, live, now).map_err(|error| self.refused(&error))?;
-        self.is_rewritten = matches!(begun, Begun::Aside(_));
+        match begun {
+            Begun::Aside(_) => (self.is_rewritten, self.coming) = (true, Some(settings.clone())),
+            Begun::Done(_) => (self.is_rewritten, self.settings) = (false, settings.clone()),
+        }
         Ok(begun)
     }
 
@@ -95,7 +110,11 @@ impl Wall {
     /// What was refused, in words. The firewall goes on with the settings that it had.
     pub(super) fn finish(&mut self, rewritten: Rewritten, live: &[Grant]) -> Result<Adopted, String> {
         self.is_rewritten = false;
+        let coming = self.coming.take();
         let adopted = self.firewall.finish(rewritten, live).map_err(|error| self.refused(&error))?;
+        if let Some(settings) = coming {
+            self.settings = settings;
+        }
         self.closing.extend(&adopted.risen);
         // What was opened meanwhile is looked for there, and what has ended is taken out.
         self.repair = Some(clock::boot());
@@ -128,6 +147,11 @@ impl Wall {
         let error = self.firewall.revoke(&keys).err()?;
         self.closing.extend(keys);
         Some(self.retry_later(&error))
+    }
+
+    /// What is closed unless granted.
+    pub(super) fn closed(&self) -> impl Iterator<Item = (Option<Address>, Service)> {
+        self.settings.closed()
     }
 
     /// Whether one of these grants has ended, and still stands there.

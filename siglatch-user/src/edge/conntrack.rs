@@ -18,10 +18,10 @@ use std::net::{IpAddr, UdpSocket};
 
 use siglatch_common::address::Address;
 
-use crate::gate::GrantKey;
+use crate::gate::Whose;
 use table::{Query, Table};
 
-/// Ends every connection that one of these grants could have let in, and says how many there were. Others stay.
+/// Ends every connection that is meant, and says how many there were. Others stay.
 ///
 /// A flow counts by where it comes from and where it got to, the host and port behind all translation of addresses; or by
 /// the port of this host that led it there.
@@ -30,21 +30,21 @@ use table::{Query, Table};
 /// # Errors
 /// The kernel's answer. [`io::ErrorKind::Unsupported`] if it does not track connections, or cannot end sockets: then
 /// what was tracked is forgotten all the same.
-pub fn cut(keys: &[GrantKey]) -> io::Result<usize> {
-    let wanted: HashSet<GrantKey> = keys.iter().copied().collect();
-    if wanted.is_empty() {
+pub fn cut(whose: &Whose) -> io::Result<usize> {
+    if whose.is_nobody() {
         return Ok(0);
     }
-    let (mut cut, unended) = match sockets::end(&wanted) {
+    let mut hosts = HashMap::new();
+    let mut is_own = |host| *hosts.entry(host).or_insert_with(|| is_own(host));
+    let (mut cut, unended) = match sockets::end(whose, &mut is_own) {
         Ok(ended) => (ended, None),
         Err(error) => (HashSet::new(), Some(error)),
     };
     let mut table = Table::open()?;
-    let mut hosts = HashMap::new();
-    for query in queries(&wanted) {
+    for query in queries(whose) {
         for flow in table.flows(&query)? {
-            let is_own = |host| *hosts.entry(host).or_insert_with(|| is_own(host));
-            if flow.keys(is_own).any(|key| wanted.contains(&key)) && table.forget(&flow)? {
+            let keys = flow.keys(&mut is_own);
+            if keys.iter().any(|key| whose.means(key, || is_own(key.source))) && table.forget(&flow)? {
                 cut.insert(flow.ends());
             }
         }
@@ -53,8 +53,11 @@ pub fn cut(keys: &[GrantKey]) -> io::Result<usize> {
 }
 
 /// What the table is asked for: a few sources of IPv4 one by one, else everything of a version.
-fn queries(wanted: &HashSet<GrantKey>) -> Vec<Query> {
-    let sources: BTreeSet<Address> = wanted.iter().map(|key| key.source).collect();
+fn queries(whose: &Whose) -> Vec<Query> {
+    let Whose::Of(keys) = whose else {
+        return vec![Query::V4, Query::V6];
+    };
+    let sources: BTreeSet<Address> = keys.iter().map(|key| key.source).collect();
     let (v4, v6): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.is_v4());
     let mut queries: Vec<_> = match v4.len() {
         ..=ONE_BY_ONE => v4.into_iter().map(Query::Source).collect(),

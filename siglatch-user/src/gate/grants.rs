@@ -7,6 +7,7 @@ use siglatch_common::address::Address;
 use siglatch_common::units::Boot;
 
 use super::deed::Opening;
+use super::past::Past;
 use super::{Grant, GrantKey, Refusal, Revocation};
 
 /// The grants that hold. Opening one among many takes no longer than among few: by address, no order is kept, and it is hashed
@@ -18,6 +19,7 @@ pub(super) struct Grants {
     /// When there is something to end, and for which address.
     by_end: BTreeSet<(Boot, Address)>,
     count: usize,
+    past: Past,
     changes: Vec<Change>,
 }
 
@@ -42,7 +44,7 @@ impl Grants {
     /// Takes over what the firewall still holds from an earlier run.
     pub(super) fn take_over(&mut self, grants: &[Grant], now: Boot) {
         for grant in grants {
-            self.hold(grant.key, now.after(grant.ttl), &grant.label);
+            self.hold(grant.key, now.after(grant.ttl), &grant.label, now);
         }
     }
 
@@ -61,7 +63,7 @@ impl Grants {
     /// Opens or extends; never shortens.
     pub(super) fn open(&mut self, opening: &Opening<'_>, label: &str, now: Boot) -> Vec<Grant> {
         for key in &opening.keys {
-            let change = self.hold(*key, now.after(opening.ttl), label);
+            let change = self.hold(*key, now.after(opening.ttl), label, now);
             self.changes.extend(change);
         }
         self.preview(opening, label, now)
@@ -84,6 +86,7 @@ impl Grants {
             let before = self.take(&grant.key);
             self.changes.push(Change { key: grant.key, before });
         }
+        self.note_ended(&grants, now);
         grants
     }
 
@@ -107,7 +110,9 @@ impl Grants {
                 ended.entry(*key).or_insert_with(|| before.to_grant(now));
             }
         }
-        ended.into_values().filter(|grant| !grant.ttl.is_zero()).collect()
+        let ended: Vec<_> = ended.into_values().collect();
+        self.note_ended(&ended, now);
+        ended.into_iter().filter(|grant| !grant.ttl.is_zero()).collect()
     }
 
     /// Ends those that are no longer to be held. What knocks have changed before is not taken back any more.
@@ -118,6 +123,7 @@ impl Grants {
         for grant in &ended {
             self.take(&grant.key);
         }
+        self.note_ended(&ended, now);
         ended.into_iter().filter(|grant| !grant.ttl.is_zero()).collect()
     }
 
@@ -133,7 +139,7 @@ impl Grants {
             let is_shorter = held.until < until;
             let grant = Grant { ttl: held.until.max(until).since(now), ..held.to_grant(now) };
             if is_shorter {
-                self.hold(key, until, &grant.label);
+                self.hold(key, until, &grant.label, now);
                 extended.push(grant.clone());
             }
             meant.push(grant);
@@ -195,12 +201,31 @@ impl Grants {
             self.by_end.pop_first();
             let Some(of_source) = self.held.get_mut(&source) else { continue };
             let before = of_source.len();
-            of_source.retain(|held| held.until > now);
+            for Held { key, label, .. } in of_source.extract_if(.., |held| held.until <= now) {
+                self.past.note(key, &label, now);
+            }
             self.count -= before - of_source.len();
             if of_source.is_empty() {
                 self.held.remove(&source);
             }
         }
+    }
+
+    /// Those have ended, wherever they were held.
+    pub(super) fn note_ended(&mut self, grants: &[Grant], now: Boot) {
+        for grant in grants {
+            self.past.note(grant.key, &grant.label, now);
+        }
+    }
+
+    /// What grants were for that an operator means and that have ended; those that are over count from [`Grants::expire`] on.
+    pub(super) fn past(&mut self, revocation: &Revocation, now: Boot) -> impl Iterator<Item = GrantKey> {
+        self.past.meant(revocation, now)
+    }
+
+    /// Whether there were more than are known.
+    pub(super) fn lacks_past(&self, now: Boot) -> bool {
+        self.past.lacks(now)
     }
 
     /// In the order of the keys.
@@ -244,12 +269,18 @@ impl Grants {
         self.count += 1;
     }
 
-    /// Opens or extends; nothing changes if it holds so long already.
-    fn hold(&mut self, key: GrantKey, until: Boot, label: &str) -> Option<Change> {
-        if self.get(&key).is_some_and(|held| held.until >= until) {
+    /// Opens or extends; nothing changes if it holds so long already. It is of one knock; whoever else has it is known, too.
+    fn hold(&mut self, key: GrantKey, until: Boot, label: &str, now: Boot) -> Option<Change> {
+        if let Some(held) = self.get(&key).filter(|held| held.until >= until) {
+            if held.label != label {
+                self.past.note(key, label, now);
+            }
             return None;
         }
         let before = self.take(&key);
+        if let Some(before) = before.as_ref().filter(|before| before.label != label) {
+            self.past.note(key, &before.label, now);
+        }
         self.put(Held { key, until, label: label.to_owned() });
         Some(Change { key, before })
     }

@@ -1,6 +1,7 @@
 //! Decides what a datagram is worth: bytes, source and time in; a verdict and effects out. No IO, no clock.
 
 mod adopt;
+mod cut;
 mod debts;
 mod deed;
 mod doing;
@@ -14,6 +15,7 @@ mod knock_id;
 mod nonce;
 mod open;
 mod outbox;
+mod past;
 mod permit;
 mod revocation;
 mod step;
@@ -32,6 +34,7 @@ use siglatch_common::units::{Boot, Now};
 use siglatch_common::wire::v1::{ActionId, UserId};
 
 pub use adopt::Adopted;
+pub use cut::{Closed, Cut, Lack, Whose};
 pub use entry::{Debt, Entry, Noted};
 pub use fresh::Remembered;
 pub use grant::{Grant, GrantKey, still_allowed};
@@ -72,6 +75,7 @@ pub struct Gate {
     /// The number of the knock before.
     knock: KnockId,
     unaudited: bool,
+    begun: Boot,
     /// The latest moment that was told.
     clock: Boot,
     /// When effects that could not be carried out are to be tried again.
@@ -128,6 +132,7 @@ impl Gate {
             lost_debts: Vec::new(),
             knock: KnockId::new(run, 0),
             unaudited: false,
+            begun: now.boot,
             clock: now.boot,
             retry: None,
         };
@@ -230,7 +235,9 @@ impl Gate {
     }
 
     /// Makes what is owed for these grants due at once: they are no longer allowed, and are not in the firewall any more.
+    /// Whose they were is known: connections may stand.
     pub fn end_debts_of(&mut self, grants: &[Grant], now: Now) {
+        self.grants.note_ended(grants, now.boot);
         let ended = grants.iter().filter_map(|grant| self.debts.end_of_kind(&kind_of(grant)?, now)).collect();
         self.note_lasting(ended);
     }

@@ -16,6 +16,7 @@ use crate::policy::{Action, ActionKind, Allowed, GrantRule, Period, Sequence, So
 mod adopted;
 mod counted;
 mod crashes;
+mod cut;
 mod extended;
 mod fresh;
 mod granted;

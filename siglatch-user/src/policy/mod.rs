@@ -299,6 +299,19 @@ impl Policy {
         self.actions.values()
     }
 
+    /// Every service that an action may open, with the host behind this one that it is of; nothing: this one's own.
+    pub fn opens(&self) -> impl Iterator<Item = (Option<Address>, Service)> {
+        let rules = self.actions.values().filter_map(|action| match &action.kind {
+            ActionKind::Grant(rule) => Some(rule),
+            ActionKind::Step | ActionKind::Revoke(_) | ActionKind::Exec(_) | ActionKind::Builtin(_) => None,
+        });
+        rules.flat_map(|rule| {
+            let here = rule.destinations.is_empty().then_some(None);
+            let destinations = here.into_iter().chain(rule.destinations.iter().copied().map(Some));
+            destinations.flat_map(|destination| rule.services.iter().map(move |service| (destination, *service)))
+        })
+    }
+
     /// Every sequence.
     #[must_use]
     pub fn sequences(&self) -> &[Sequence] {

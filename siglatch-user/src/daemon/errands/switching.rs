@@ -8,9 +8,10 @@ use crate::admin::protocol::{Code, Problem};
 use crate::admin::{DisableOrder, GrantFilter, RevokeOrder, Revoked, SwitchKind, SwitchTarget, Switched};
 use crate::audit::Event;
 use crate::causes::with_causes;
+use crate::daemon::cut::{self, joined};
 use crate::edge::audit::Recorder;
-use crate::edge::{clock, conntrack};
-use crate::gate::GrantKey;
+use crate::edge::clock;
+use crate::gate::Cut;
 use crate::switches::Full;
 
 impl Errands {
@@ -43,17 +44,12 @@ impl Errands {
         let mut done = Switched { until: until.map(Wall::as_secs), ..switched(target, false, changed) };
         done.note = self.note_off(target);
         if *end_grants || *cut {
-            let (revoked, keys) = self.end_grants(target).await?;
+            let (revoked, connections) = self.end_grants(target, *cut).await?;
             done.grants = revoked.grants;
             done.note = joined(done.note, revoked.note);
-            if *cut {
-                match cut_connections(keys).await {
-                    Ok(count) => done.cut = Some(count),
-                    Err(error) => {
-                        let note = format!("The connections could not be cut: {error}.");
-                        done.note = joined(done.note, Some(note));
-                    }
-                }
+            if let Some(connections) = connections {
+                let cut::Done { cut, note } = cut_connections(connections).await;
+                (done.cut, done.note) = (cut, joined(done.note, note));
             }
         }
         Ok(done)
@@ -87,7 +83,7 @@ impl Errands {
         }
     }
 
-    async fn end_grants(&self, target: &SwitchTarget) -> Result<(Revoked, Vec<GrantKey>), Problem> {
+    async fn end_grants(&self, target: &SwitchTarget, cut: bool) -> Result<(Revoked, Option<Cut>), Problem> {
         let name = Some(target.name.clone());
         let which = match target.kind {
             SwitchKind::User => GrantFilter { user: name, ..GrantFilter::default() },
@@ -99,7 +95,7 @@ impl Errands {
                 );
             }
         };
-        let revoked = self.configuration.levers().revoke(RevokeOrder { which, all: false, cut: false }).await;
+        let revoked = self.configuration.levers().revoke(RevokeOrder { which, all: false, cut }).await;
         revoked.map_err(|error| super::failed(with_causes(error.as_ref())))?
     }
 
@@ -107,15 +103,14 @@ impl Errands {
         if self.configuration.has(target) {
             return Ok(());
         }
-        let kind = target.kind.label();
-        let name: String = target.name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
-        let message = format!("there is no {kind} \"{name}\" in {}", self.configuration.file().display());
-        Err(Problem::new(Code::NoSuch, message).with_help(match target.kind {
+        let help = match target.kind {
             SwitchKind::Port => "ports are named by their number, such as 62201",
             SwitchKind::User => "siglatchctl users lists them",
             SwitchKind::Action => "siglatchctl actions lists them",
             SwitchKind::Sequence => "siglatchctl sequences lists them",
-        }))
+        };
+        let help = format!("none in {}; {help}", self.configuration.file().display());
+        Err(Problem::no_such(target.kind.label(), &target.name).with_help(help))
     }
 
     fn note_on(&self, target: &SwitchTarget) -> Option<String> {
@@ -138,16 +133,7 @@ fn switched(target: &SwitchTarget, enabled: bool, changed: bool) -> Switched {
     Switched { target: target.clone(), enabled, until: None, changed, grants: 0, cut: None, note: None }
 }
 
-fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
-    let notes: Vec<_> = [one, other].into_iter().flatten().collect();
-    (!notes.is_empty()).then(|| notes.join(" "))
+/// On a thread of its own.
+async fn cut_connections(connections: Cut) -> cut::Done {
+    tokio::task::spawn_blocking(move || cut::carry_out(&connections)).await.unwrap_or_default()
 }
-
-/// On a thread of its own: there may be many connections to go through.
-async fn cut_connections(keys: Vec<GrantKey>) -> Result<usize, String> {
-    let cut = tokio::task::spawn_blocking(move || conntrack::cut(&keys)).await;
-    cut.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-}
-
-/// More of a name that nobody has helps nobody.
-const NAME_SHOWN: usize = 32;

@@ -16,11 +16,10 @@ use crate::admin::{
     GrantPage, GrantView, GrantsQuery, LastKnock, Place, RevokeOrder, Revoked, SequenceEntry, SequenceList, UserEntry,
     UserPage, UsersQuery,
 };
-use crate::causes::with_causes;
-use crate::daemon::desk;
+use crate::daemon::{cut, desk};
 use crate::edge::admin::Asked;
-use crate::edge::{clock, conntrack};
-use crate::gate::{Debt, Gate, Grant, GrantKey, Revocation};
+use crate::edge::clock;
+use crate::gate::{Cut, Debt, Gate, Grant, GrantKey, Revocation};
 use crate::policy::{Action, ActionKind, Allowed, Policy, Sequence};
 
 /// The last knock of each user that was admitted, by name: a number may be another's after a reload.
@@ -34,8 +33,8 @@ impl Judge {
         let answer = match &asked.request {
             Request::Grants(query) => Ok(Reply::Grants(self.grants(query, now))),
             Request::Revoke(order) => match self.revoke(order, now) {
-                Ok((revoked, keys)) if order.cut => return self.cut(asked, revoked, keys),
-                Ok((revoked, _)) => Ok(Reply::Revoked(revoked)),
+                Ok((revoked, Some(cut))) => return self.cut(asked, revoked, cut),
+                Ok((revoked, None)) => Ok(Reply::Revoked(revoked)),
                 Err(problem) => Err(problem),
             },
             Request::Extend(order) => self.extend(order, now).map(Reply::Extended),
@@ -65,8 +64,9 @@ impl Judge {
     }
 
     /// Ends grants. The firewall has been told when this returns, unless it fails: then it is told again and again.
-    pub(super) fn revoke(&mut self, order: &RevokeOrder, now: Now) -> Result<(Revoked, Vec<GrantKey>), Problem> {
-        let RevokeOrder { which, all, cut: _ } = order;
+    /// Whose connections are to be cut as well, if any, is for the caller to have done.
+    pub(super) fn revoke(&mut self, order: &RevokeOrder, now: Now) -> Result<(Revoked, Option<Cut>), Problem> {
+        let RevokeOrder { which, all, cut } = order;
         match (which.is_empty(), all) {
             (true, true) | (false, false) => {}
             (true, false) => return Err(unnamed(Some("end every grant with \"all\":true"))),
@@ -76,7 +76,8 @@ impl Judge {
             }
         }
         self.must_know(which, now)?;
-        let gone = self.gate.revoke(&revocation(which), now);
+        let revocation = revocation(which);
+        let gone = self.gate.revoke(&revocation, now);
         self.carry_out();
         let keys: Vec<_> = gone.grants.iter().map(|grant| grant.key).collect();
         let firewall_fails = self.wall.is_closing(&keys);
@@ -88,7 +89,12 @@ impl Judge {
              The daemon's log says why, and it is tried again and again."
                 .to_owned()
         });
-        Ok((Revoked { grants, first, debts, cut: None, note }, keys))
+        let cut = match (cut, all) {
+            (false, _) => None,
+            (true, true) => Some(self.gate.everybody(self.wall.closed(), now)),
+            (true, false) => Some(self.gate.connections(&revocation, now)),
+        };
+        Ok((Revoked { grants, first, debts, cut: None, note }, cut))
     }
 
     /// Lets grants hold for longer.
@@ -113,17 +119,11 @@ impl Judge {
     }
 
     /// Has established connections cut by a thread of its own, which answers when it has.
-    fn cut(&self, asked: Asked, mut revoked: Revoked, keys: Vec<GrantKey>) {
+    fn cut(&self, asked: Asked, mut revoked: Revoked, cut: Cut) {
         let recorder = self.recorder.clone();
         let cut = move || {
-            match conntrack::cut(&keys).map_err(|error| with_causes(&error)) {
-                Ok(count) => revoked.cut = Some(count),
-                Err(error) => {
-                    error!(error, "connections of revoked grants could not be cut");
-                    let failed = format!("The connections could not be cut: {error}.");
-                    revoked.note = Some(revoked.note.map_or_else(|| failed.clone(), |note| format!("{note} {failed}")));
-                }
-            }
+            let done = cut::carry_out(&cut);
+            (revoked.cut, revoked.note) = (done.cut, cut::joined(revoked.note, done.note));
             desk::answer(asked, Ok(Reply::Revoked(revoked)), &recorder);
         };
         // Without a thread the request is dropped, and the operator hears that the daemon is busy.
@@ -211,19 +211,23 @@ impl Judge {
         DebtPage::select(self.gate.debts().map(entry), query)
     }
 
-    /// A name that nobody has is a slip: nothing would come of it. But grants of those who are gone can be revoked.
-    fn must_know(&self, which: &GrantFilter, now: Now) -> Result<(), Problem> {
+    /// A name that nobody has is a slip: nothing would come of it. But grants of those who are gone can be revoked, and
+    /// their connections be cut.
+    fn must_know(&mut self, which: &GrantFilter, now: Now) -> Result<(), Problem> {
+        if self.gate.knows_ended(&revocation(which), now) {
+            return Ok(());
+        }
         let policy = self.gate.policy();
         let is_live = |means: &dyn Fn((&str, &str)) -> bool| {
             self.gate.each_grant(now.boot).any(|(_, _, label)| means(owner(label)))
         };
         let unknown_user = which.user.as_deref().filter(|user| policy.user_named(user).is_none());
         if let Some(user) = unknown_user.filter(|user| !is_live(&|owner| owner.0 == *user)) {
-            return Err(no_such("user", user));
+            return Err(Problem::no_such("user", user).with_help("siglatchctl users"));
         }
         let unknown_action = which.action.as_deref().filter(|action| policy.action_named(action).is_none());
         match unknown_action.filter(|action| !is_live(&|owner| owner.1 == *action)) {
-            Some(action) => Err(no_such("action", action)),
+            Some(action) => Err(Problem::no_such("action", action).with_help("siglatchctl actions")),
             None => Ok(()),
         }
     }
@@ -304,13 +308,5 @@ fn unnamed(otherwise: Option<&str>) -> Problem {
         .with_help(format!("name a source, user, action or service{otherwise}"))
 }
 
-fn no_such(kind: &str, name: &str) -> Problem {
-    let name: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
-    Problem::new(Code::NoSuch, format!("there is no {kind} \"{name}\"")).with_help(format!("siglatchctl {kind}s"))
-}
-
 /// A month: whoever needs more has an action with a longer `max_ttl`, or no siglatch.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
-
-/// More of a name that nobody has helps nobody.
-const NAME_SHOWN: usize = 32;

@@ -63,12 +63,12 @@ impl Flow {
     }
 
     /// The grants that let it in: to where it got, or to the port of this host that led it there.
-    pub(super) fn keys(&self, mut is_own: impl FnMut(Address) -> bool) -> impl Iterator<Item = GrantKey> {
+    pub(super) fn keys(&self, mut is_own: impl FnMut(Address) -> bool) -> [GrantKey; 2] {
         let mut key = |host, service| {
             let destination = if is_own(host) { None } else { Some(host) };
             GrantKey { source: self.client, destination, service }
         };
-        [key(self.server, self.service), key(self.asked, self.asked_service)].into_iter()
+        [key(self.server, self.service), key(self.asked, self.asked_service)]
     }
 
     pub(super) const fn ends(&self) -> Ends {
@@ -174,8 +174,8 @@ mod tests {
         // The address that it was begun to is this host's.
         let here = GrantKey { destination: None, service: "tcp/8080".parse().unwrap(), ..behind };
         let public = Address::v4([203, 0, 113, 1]);
-        assert_eq!(flow.keys(|host| host == public).collect::<Vec<_>>(), [behind, here]);
-        assert_eq!(flow.keys(|_| true).next(), Some(GrantKey { destination: None, ..behind }));
+        assert_eq!(flow.keys(|host| host == public), [behind, here]);
+        assert_eq!(flow.keys(|_| true)[0], GrantKey { destination: None, ..behind });
         assert_eq!(flow.ends().client_port, 40_000);
         // It is named as it was begun, by its number as well.
         let names: Vec<_> = attributes(&flow.name).map(|(kind, _, _)| kind).collect();

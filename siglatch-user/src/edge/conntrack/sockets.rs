@@ -1,4 +1,4 @@
-//! Ends the TCP sockets of this host's services that these grants have let in. Never decides whose.
+//! Ends the TCP sockets of this host's services that are meant. Never decides whose.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -8,16 +8,16 @@ use siglatch_common::address::Address;
 
 use super::flow::Ends;
 use crate::edge::firewall::netlink::Exchange;
-use crate::gate::GrantKey;
+use crate::gate::{GrantKey, Whose};
 use crate::policy::{Protocol, Service};
 
 /// Ends them; each client is told by a reset.
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`] if the kernel cannot.
-pub(super) fn end(wanted: &HashSet<GrantKey>) -> io::Result<HashSet<Ends>> {
-    let here = wanted.iter().filter(|key| key.destination.is_none() && key.service.protocol == Protocol::Tcp);
-    let ports: BTreeSet<u16> = here.map(|key| key.service.port).collect();
+pub(super) fn end(whose: &Whose, mut is_own: impl FnMut(Address) -> bool) -> io::Result<HashSet<Ends>> {
+    let here = whose.here().into_iter().filter(|service| service.protocol == Protocol::Tcp);
+    let ports: BTreeSet<u16> = here.map(|service| service.port).collect();
     let mut ended = HashSet::new();
     if ports.is_empty() {
         return Ok(ended);
@@ -32,7 +32,11 @@ pub(super) fn end(wanted: &HashSet<GrantKey>) -> io::Result<HashSet<Ends>> {
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
                 read => read.map_err(unsupported)?,
             }
-            for Connection { ends, id } in found.into_iter().filter(|found| wanted.contains(&found.key())) {
+            for Connection { ends, id } in found {
+                let key = GrantKey { source: ends.client, destination: None, service: ends.service };
+                if !whose.means(&key, || is_own(ends.client)) {
+                    continue;
+                }
                 let mut named = asked;
                 if let Some(place) = named.get_mut(ID) {
                     place.copy_from_slice(&id);
@@ -73,10 +77,6 @@ impl Connection {
         let service = Service { protocol: Protocol::Tcp, port };
         let ends = Ends { client: address(20)?, client_port, server: address(4)?, service };
         Some(Self { ends, id })
-    }
-
-    const fn key(&self) -> GrantKey {
-        GrantKey { source: self.ends.client, destination: None, service: self.ends.service }
     }
 }
 
