@@ -138,8 +138,18 @@ impl Sources {
 
     fn snapshot(&self, frames: Counters) -> Snapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Tallies { operations, admitted, refused, grants, running, waiting: queued, programs_fail, figures, .. } =
-            &*self.tallies;
+        let Tallies {
+            operations,
+            admitted,
+            refused,
+            grants,
+            debts,
+            running,
+            waiting: queued,
+            programs_fail,
+            figures,
+            ..
+        } = &*self.tallies;
         let refused = refused.each_ref().map(read);
         // What has come out is read first, or more could come out than went in.
         let judged = read(admitted) + refused.iter().sum::<u64>();
@@ -169,6 +179,7 @@ impl Sources {
             latency: figures.latency.read(),
             key_operations: figures.opening.each_ref().map(Histogram::read),
             grants: read(grants),
+            debts: read(debts),
             bans: vec![
                 Ban { kind: "address", active: read(&figures.banned_addresses) },
                 Ban { kind: "network", active: read(&figures.banned_networks) },

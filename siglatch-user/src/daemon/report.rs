@@ -73,7 +73,7 @@ pub(super) struct Tallies {
     pub(super) admitted: AtomicU64,
     pub(super) refused: [AtomicU64; Refusal::ALL.len()],
     pub(super) grants: AtomicU64,
-    debts: AtomicU64,
+    pub(super) debts: AtomicU64,
     pub(super) running: AtomicU64,
     pub(super) waiting: AtomicU64,
     /// Whether no program can be started, because what starts them is gone.

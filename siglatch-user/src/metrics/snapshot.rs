@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub key_operations: [Distribution; Wire::ALL.len()],
     /// Grants that are open.
     pub grants: u64,
+    /// Programs that are still to be undone.
+    pub debts: u64,
     /// Bans that hold.
     pub bans: Vec<Ban>,
     /// Origins that authenticated lately.

@@ -37,6 +37,7 @@ fn sample() -> Snapshot {
         latency: histogram.read(),
         key_operations: std::array::from_fn(|_| histogram.read()),
         grants: 5,
+        debts: 9,
         bans: vec![Ban { kind: "address", active: 3 }, Ban { kind: "network", active: 1 }],
         known: 6,
         programs: Programs { running: 1, waiting: 2, dropped: 3, fail: true },
@@ -77,6 +78,7 @@ fn every_number_is_told() {
         "siglatch_knock_duration_seconds_bucket{le=\"5.0\"} 1",
         "siglatch_knock_duration_seconds_bucket{le=\"+Inf\"} 2",
         "siglatch_grants_active 5",
+        "siglatch_debts_owed 9",
         "siglatch_programs_running 1",
         "siglatch_programs_waiting 2",
         "siglatch_programs_dropped_total 3",
@@ -146,6 +148,19 @@ fn families_are_whole_and_come_once() {
         }
     }
     assert!(families.iter().all(|name| name.starts_with("siglatch_") || name.starts_with("process_")));
+}
+
+#[test]
+fn the_manual_names_every_family_and_no_other() {
+    let text = Format::Plain.render(&sample());
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let told: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
+    let manual = include_str!("../../../docs/metrics.md");
+    let cells = manual.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    // Names in backticks, with their labels behind them.
+    let names = cells.flat_map(|cell| cell.split("`, `")).filter_map(|name| name.split(['{', '`']).next());
+    let named: BTreeSet<_> = names.collect();
+    assert_eq!(told, named);
 }
 
 #[test]

@@ -130,7 +130,8 @@ fn knocks(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {
         "siglatch_programs_dropped",
         "Programs that were to tell of failures, and found no room",
         programs.dropped,
-    )
+    )?;
+    to.gauge("siglatch_debts_owed", "Programs that are still to be undone", snapshot.debts)
 }
 
 fn lists(to: &mut Encoder<'_>, snapshot: &Snapshot) -> fmt::Result {

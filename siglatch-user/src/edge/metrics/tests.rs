@@ -57,6 +57,7 @@ fn snapshot(admitted: u64) -> Snapshot {
         refused: std::array::from_fn(|_| 0),
         latency: Default::default(),
         key_operations: Default::default(),
+        debts: 0,
         grants: 0,
         bans: Vec::new(),
         known: 0,
