@@ -1,5 +1,5 @@
-//! What operators see of a daemon at work and do to it: grants, users, roles, observers, the shell, and what nobody should
-//! be able to do through its sockets.
+//! What operators see of a daemon at work and do to it: grants, users, roles, observers, and what nobody should be
+//! able to do through its sockets.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "an operator has files, and runs the command")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -289,30 +289,6 @@ fn observers_see_what_happens() -> Result<()> {
 }
 
 #[test]
-fn the_shell_does_what_the_commands_do() -> Result<()> {
-    let scene = Scene::new("")?;
-    let (code, out, err) = scene.shell(
-        "ban 192.0.2.9 --for 2h --comment 'two words'\n\n# a remark\nbans --json\nuser list\nexit\nban 192.0.2.10\n",
-    )?;
-    ensure!(code == 0 && err.is_empty(), "{code}: {err}");
-    ensure!(out.starts_with("192.0.2.9 is banned for 2h.\n{"), "{out}");
-    ensure!(out.contains("\"comment\":\"two words\"") && out.contains("alice"), "{out}");
-    ensure!(scene.gateway.ctl_json(&["bans"])?["total"] == 1, "what stands behind exit is not done");
-    let (code, out, err) = scene.shell("bans --colour red\nunban 192.0.2.9\nban 'x\nshell\n")?;
-    ensure!(code == 2 && out == "192.0.2.9 is not banned any more.\n", "{code}: {out}");
-    ensure!(
-        err.contains("--colour") && err.contains("a quote is not closed") && err.contains("the shell already"),
-        "{err}"
-    );
-    let (code, out, _) = scene.shell("help\n")?;
-    ensure!(code == 0 && out.contains("revoke") && out.contains("grants"), "{out}");
-    // One that fails does not end it.
-    let (code, out, err) = scene.shell("unban 192.0.2.9\nbans\n")?;
-    ensure!(code == 1 && out == "no bans\n" && err.contains("not banned"), "{code}: {out}{err}");
-    Ok(())
-}
-
-#[test]
 fn garbage_and_crowds_leave_the_daemon_as_it_is() -> Result<()> {
     let scene = Scene::new("observer_socket = \"observe.sock\"")?;
     let (admin, observe) = (scene.gateway.file("admin.sock"), scene.gateway.file("observe.sock"));
@@ -403,17 +379,6 @@ impl Scene {
         command.args([format!("--reuid={uid}"), "--regid=65001".to_owned(), format!("--groups={groups}")]);
         command.arg(&self.ctl).args(arguments).arg("--socket").arg(self.gateway.file("admin.sock"));
         outcome(&mut command)
-    }
-
-    /// What the shell makes of these lines: its exit code, what it prints, and what it complains of.
-    fn shell(&self, lines: &str) -> Result<(i32, String, String)> {
-        let mut command = Command::new(program("siglatchctl")?);
-        command.arg("shell").arg("--config").arg(self.gateway.config());
-        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        shell.stdin.take().context("no standard input")?.write_all(lines.as_bytes())?;
-        let output = shell.wait_with_output()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((output.status.code().context("no exit code")?, text(output.stdout), text(output.stderr)))
     }
 
     /// The daemon's memory, in kB.

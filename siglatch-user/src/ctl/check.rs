@@ -25,9 +25,8 @@ use crate::policy::{Policy, Program};
 
 siglatchctl explain CODE says what a finding means. Exit codes: 0 sound, 1 cannot be read, 78 not sound.")]
 pub(super) struct Check {
-    /// The configuration
-    #[arg(default_value = DEFAULT_CONFIG)]
-    file: PathBuf,
+    /// The configuration [default: /etc/siglatch/siglatch.toml]
+    file: Option<PathBuf>,
     /// One line for each finding: FILE:LINE:COLUMN: SEVERITY[CODE]: MESSAGE
     #[arg(long)]
     lines: bool,
@@ -48,13 +47,19 @@ pub enum Shape {
 }
 
 impl Check {
+    /// Has it be about this file, if none is named.
+    pub(super) fn by_default(&mut self, file: &Path) {
+        self.file.get_or_insert_with(|| file.to_owned());
+    }
+
     pub(super) fn run(self) -> ExitCode {
         let shape = match (self.lines, self.json) {
             (true, _) => Shape::Lines,
             (false, true) => Shape::Json,
             (false, false) => Shape::Pictures,
         };
-        check("siglatchctl", &self.file, &Given::by_machine(false), shape)
+        let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+        check("siglatchctl", file, &Given::by_machine(false), shape)
     }
 }
 

@@ -14,6 +14,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
+use super::exit::{self, EX_USAGE};
 use super::load::Failure;
 use super::{Cli, Command};
 use crate::edge::files;
@@ -98,7 +99,7 @@ impl Shell {
             Ok(words) => words,
             Err(flaw) => {
                 eprintln!("siglatchctl: {flaw}");
-                return Done::Next(ExitCode::from(USAGE));
+                return Done::Next(ExitCode::from(EX_USAGE));
             }
         };
         match words.first().map(String::as_str) {
@@ -111,14 +112,15 @@ impl Shell {
         match Cli::try_parse_from(arguments) {
             Ok(Cli { command: Command::Shell(_) }) => {
                 eprintln!("siglatchctl: this is the shell already");
-                Done::Next(ExitCode::from(USAGE))
+                Done::Next(ExitCode::from(EX_USAGE))
             }
-            Ok(cli) => Done::Next(cli.command.run()),
-            Err(usage) => {
-                // Prints help on standard output, and what is wrong on standard error.
-                let _ = usage.print();
-                Done::Next(if usage.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS })
+            Ok(Cli { mut command }) => {
+                if let (Command::Check(check), Some(config)) = (&mut command, &self.config) {
+                    check.by_default(config);
+                }
+                Done::Next(command.run())
             }
+            Err(wrong) => Done::Next(exit::usage(&wrong)),
         }
     }
 
@@ -158,6 +160,3 @@ fn history_file() -> Option<PathBuf> {
     files::make_folder(&folder, 0o700).ok()?;
     Some(folder.join("history"))
 }
-
-/// What clap exits with.
-const USAGE: u8 = 2;
