@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 
 use siglatch_common::units::Boot;
 use siglatch_user::config::{Firewall as Settings, OwnTable};
+use siglatch_user::edge::conntrack;
 use siglatch_user::edge::firewall::{Adopted, Begun, Firewall, FirewallError};
-use siglatch_user::gate::{Grant, GrantKey};
+use siglatch_user::gate::{Grant, GrantKey, Whose};
 
 use namespace::nft;
 
@@ -51,6 +52,11 @@ fn adopt(
         Begun::Done(adopted) => Ok(adopted),
         Begun::Aside(rewrite) => firewall.finish(rewrite.write(), live),
     }
+}
+
+/// How many connections were cut that one of these grants could have let in.
+fn cut_off(keys: &[GrantKey]) -> usize {
+    conntrack::cut(&Whose::Of(keys.iter().copied().collect())).unwrap()
 }
 
 fn own() -> Settings {
