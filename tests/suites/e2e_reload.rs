@@ -4,11 +4,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use siglatch_client::knocker::Knock;
 use siglatch_tests::gateway::{BOB, DATABASE, Gateway, OPEN, Plan, SSH, STEPS, knock, now, sealed};
+use siglatch_tests::netns::unique;
 use siglatch_tests::process::{PATIENCE, outcome, program, wait_until};
 use siglatch_tests::scene::GATEWAY;
 use siglatch_tests::script::Scripts;
@@ -254,6 +257,92 @@ fn a_file_is_followed_if_the_operator_wants_it() -> Result<()> {
     let source = stage.newcomer()?;
     stage.knock(&Knock { user: BOB, ..knock(OPEN) }, source)?;
     stage.opens(source)
+}
+
+#[test]
+fn a_key_in_a_folder_elsewhere_is_read_again_and_a_folder_that_is_new_waits_for_the_next_start() -> Result<()> {
+    let (first, second) = (Elsewhere::new()?, Elsewhere::new()?);
+    let rules = |folder: &Elsewhere, more: &str| {
+        let rules = format!("[user.bob]\nid = 2\nkey = \"{}\"\n\n{more}", folder.path("bob.key"));
+        Plan { users: vec!["alice"], ..Plan::plus(&rules) }
+    };
+    first.write("bob.key", &[b'7'; 64])?;
+    let mut stage = Stage::with(&rules(&first, ""))?;
+    let bobs = || Knock { user: BOB, ..knock(OPEN) };
+    let [early, source, late] = [stage.newcomer()?, stage.newcomer()?, stage.newcomer()?];
+    stage.knock(&bobs(), early)?;
+    stage.refuses(1, "unauthentic", early)?;
+    let key = fs::read(stage.gateway.file("bob.key"))?;
+    first.write("bob.key", &key)?;
+    stage.gateway.ctl(&["reload"])?;
+    stage.knock(&bobs(), source)?;
+    stage.opens(source)?;
+
+    second.write("bob.key", &key)?;
+    stage.gateway.configure(&rules(&second, ""))?;
+    let (code, said) = ctl(&stage.gateway, &["reload"])?;
+    ensure!(
+        code == 78 && said.contains(&waits(&second.path("bob.key"))) && !said.contains("as root"),
+        "{code}: {said}"
+    );
+    ensure!(said.contains(&format!("from its next start on it reads {}", second.path("").trim_end_matches('/'))));
+    // Whether it is there or not: nothing says of a list that it could be read.
+    let list = second.path("banned.txt");
+    let banned = |list: &str| rules(&first, &format!("[blacklist]\nfiles = [\"{list}\"]\n"));
+    for is_there in [false, true] {
+        if is_there {
+            second.write("banned.txt", b"198.51.100.0/24\n")?;
+        }
+        stage.gateway.configure(&banned(&list))?;
+        let (code, said) = ctl(&stage.gateway, &["reload"])?;
+        ensure!(code == 1 && said.contains(&waits(&list)) && said.contains("nothing has changed"), "{code}: {said}");
+    }
+    fs::write(stage.gateway.file("banned.txt"), "198.51.100.0/24\n")?;
+    stage.gateway.configure(&banned("banned.txt"))?;
+    stage.gateway.ctl(&["reload"])?;
+    ensure!(wait_until(PATIENCE, || stage.gateway.ctl(&["bans"]).is_ok_and(|bans| bans.contains("198.51.100.0/24"))));
+
+    stage.daemon.kill()?;
+    stage.gateway.configure(&rules(&second, &format!("[blacklist]\nfiles = [\"{list}\"]\n")))?;
+    stage.daemon = stage.gateway.start()?;
+    second.write("bob.key", &key)?;
+    stage.gateway.ctl(&["reload"])?;
+    stage.knock(&bobs(), late)?;
+    stage.opens(late)
+}
+
+/// What is said of a file that the running daemon does not reach.
+fn waits(file: &str) -> String {
+    format!("the running daemon may not read {file}: it keeps to folders that it knew at its start")
+}
+
+/// A folder beside that of the configuration, which is taken away when dropped.
+struct Elsewhere(PathBuf);
+
+impl Elsewhere {
+    fn new() -> Result<Self> {
+        let folder = std::env::temp_dir().join(unique("elsewhere"));
+        fs::create_dir(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// Puts a file that only its owner reads in place of the one that was there.
+    fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let new = self.0.join(".new");
+        fs::write(&new, contents)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+        Ok(fs::rename(&new, self.0.join(name))?)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
 }
 
 /// What a process holds.

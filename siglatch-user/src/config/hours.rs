@@ -100,7 +100,7 @@ fn read(name: Located<&str>, files: &dyn KeyFiles) -> Result<TimeZone, String> {
     let name = name.value;
     let bytes = files.zone(name).map_err(|reason| match reason {
         Unreadable::Missing | Unreadable::NotAFile => format!("this machine knows no time zone \"{name}\""),
-        Unreadable::Forbidden => format!("may not read the time zone \"{name}\""),
+        Unreadable::Forbidden | Unreadable::Withheld => format!("may not read the time zone \"{name}\""),
         Unreadable::TooLarge { limit } => format!("the time zone \"{name}\" is larger than {limit} bytes"),
         Unreadable::Failed { reason } => format!("cannot read the time zone \"{name}\": {reason}"),
     })?;

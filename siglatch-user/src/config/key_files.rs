@@ -88,6 +88,8 @@ pub enum Unreadable {
     Missing,
     /// We may not.
     Forbidden,
+    /// We may, but for what this process gave up when it began its work.
+    Withheld,
     /// A folder, a device or the like.
     NotAFile,
     /// Larger than any such file.
@@ -200,6 +202,12 @@ fn open(path: Located<&str>, at: &Path, how: &str, cabinet: &Cabinet<'_>, findin
                 Unreadable::Missing | Unreadable::Forbidden => {
                     (format!("may not read {shown}"), format!("run as root, or as the owner of {shown}"))
                 }
+                Unreadable::Withheld => {
+                    let message = format!(
+                        "the running daemon may not read {shown}: it keeps to folders that it knew at its start"
+                    );
+                    (message, cabinet.how_to_reach(at))
+                }
                 Unreadable::NotAFile => (format!("{shown} is not a file"), "name a file that holds the key".to_owned()),
                 Unreadable::TooLarge { limit } => {
                     (format!("{shown} is larger than {limit} bytes"), "name a file that holds only the key".to_owned())
@@ -271,6 +279,16 @@ impl<'a> Cabinet<'a> {
             let help = format!("for each of them: chgrp \"$(id -gn {name})\" FILE; chmod 640 FILE");
             findings.report(Code::KeyFileClosed, first, message, help);
         }
+    }
+
+    fn how_to_reach(&self, at: &Path) -> String {
+        let own = if self.folder == Path::new("") { Path::new(".") } else { self.folder };
+        let other = at.parent().unwrap_or(own);
+        format!(
+            "put the file itself, and no link to it, below {}; or restart the daemon: from its next start on it reads {}",
+            own.display(),
+            other.display()
+        )
     }
 
     fn how_to_close(&self, at: &Path) -> String {

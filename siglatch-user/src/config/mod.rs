@@ -132,7 +132,8 @@ fn settings_of(
     let (firewall, protected) = firewall::read(&root, findings);
     let people = people::read(&root, &cabinet, findings);
     cabinet.tell_closed(findings);
-    modes::configuration(file, &cabinet.into_folders(), files, findings);
+    let key_folders = cabinet.into_folders();
+    modes::configuration(file, &key_folders, files, findings);
     let audit = audit::audit(&root, folder, findings);
     let at_once = deeds::at_once(&root, findings);
     let deeds = deeds::read(&root, &zone, findings);
@@ -160,6 +161,7 @@ fn settings_of(
         ban,
         blacklist,
         gate_keys: gate_keys?,
+        key_folders,
         admin,
         metrics,
         daemon_user: daemon.user.map(|(name, _)| name.to_owned()),

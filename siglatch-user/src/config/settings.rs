@@ -38,6 +38,8 @@ pub struct Settings {
     pub blacklist: Vec<PathBuf>,
     /// The gate keys; at least one if a port is stamped.
     pub gate_keys: GateKeys,
+    /// The folders of the key files and of the configuration.
+    pub key_folders: Vec<PathBuf>,
     /// Who may ask the daemon, and where.
     pub admin: AdminRule,
     /// Where its figures are to be had; nothing: nowhere.

@@ -23,6 +23,7 @@ use crate::config::{Ingress, Settings};
 use crate::edge::action::Starter;
 use crate::edge::audit::Recorder;
 use crate::edge::key_pool::KeyPool;
+use crate::edge::privilege::is_withheld;
 use crate::edge::xdp;
 use crate::gate::Cut;
 use crate::keys::Keyring;
@@ -70,6 +71,7 @@ impl Levers {
     /// # Errors
     /// What stands in the way, in words for the operator.
     pub(super) async fn prepare(&self, old: &Settings, new: &Arc<Settings>) -> Result<Ready> {
+        reaches_lists(old, new)?;
         // For many users these take a while: not here, where knocks come by.
         let settings = Arc::clone(new);
         let (keys, policy) = aside(move || (keyring(&settings), settings.policy.clone())).await?;
@@ -174,6 +176,19 @@ impl Levers {
         self.to_judge.send(Input::Revoke { order: Box::new(order), reply }).ok().context(GONE)?;
         heard(answer).await
     }
+}
+
+/// Says which files of banned networks, of those that are new, are in folders that this process gave up.
+fn reaches_lists(old: &Settings, new: &Settings) -> Result<()> {
+    for list in new.blacklist.iter().filter(|list| !old.blacklist.contains(list)) {
+        ensure!(
+            !is_withheld(list),
+            "the running daemon may not read {0}: it keeps to folders that it knew at its start; put the file into one of \
+             them, such as that of the configuration, or restart the daemon: from its next start on it reads {0}",
+            list.display()
+        );
+    }
+    Ok(())
 }
 
 /// The knock ports that the firewall closes, in case the XDP program is detached one day.

@@ -13,6 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::action::account;
+use super::privilege::is_withheld;
 use crate::config::{Account, Facts, KeyFile, KeyFiles, Owner, Unreadable};
 
 /// Key files on this machine's disks.
@@ -117,6 +118,11 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
         Ok((file, _)) => file,
         Err(Unreadable::Missing) => return Err(failed(io::ErrorKind::NotFound.into())),
         Err(Unreadable::Forbidden) => return Err(failed(io::ErrorKind::PermissionDenied.into())),
+        Err(Unreadable::Withheld) => {
+            let reason =
+                "the running daemon keeps to folders that it knew at its start: restart it, or put the file back";
+            return Err(failed(io::Error::other(reason)));
+        }
         Err(Unreadable::NotAFile) => return Err(invalid("it is not a file")),
         Err(Unreadable::TooLarge { .. }) => return Err(invalid("it is too large")),
         Err(Unreadable::Failed { reason }) => return Err(failed(io::Error::other(reason))),
@@ -245,7 +251,11 @@ fn cure(error: &io::Error) -> &'static str {
 
 /// Opens a file without waiting for the other end of a pipe, and looks at what was opened.
 fn open(path: &Path) -> Result<(File, fs::Metadata), Unreadable> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = file.map_err(|error| match Unreadable::from(error) {
+        Unreadable::Forbidden if is_withheld(path) => Unreadable::Withheld,
+        why => why,
+    })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(Unreadable::NotAFile);

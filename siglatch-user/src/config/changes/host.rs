@@ -26,6 +26,7 @@ pub(super) fn compare(old: &Settings, new: &Settings, to: &mut Comparison) {
         ban,
         blacklist,
         gate_keys: _,
+        key_folders: _,
         admin,
         metrics: _,
         daemon_user: _,

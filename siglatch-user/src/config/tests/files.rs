@@ -63,6 +63,9 @@ impl KeyFiles for Table {
         if path.ends_with("forbidden.key") {
             return Err(Unreadable::Forbidden);
         }
+        if path.ends_with("withheld.key") {
+            return Err(Unreadable::Withheld);
+        }
         let (mode, owner, contents) = self.0.get(path).ok_or(Unreadable::Missing)?;
         let group = if path.ends_with("daemon.key") { 107 } else { 0 };
         let facts = Facts { mode: *mode, owner: *owner, group };

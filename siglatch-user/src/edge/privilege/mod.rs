@@ -30,6 +30,8 @@ pub use error::PrivilegeError;
 pub use folders::{Folder, reachable};
 pub use memory::Memory;
 
+pub use paths::is_withheld;
+
 pub(super) use account::{Identity, become_identity};
 pub(super) use capabilities::{hand_on, keep_through_change};
 pub(super) use memory::never_dump;
@@ -100,6 +102,8 @@ impl Plan {
             own.push(Folder::pins(xdp.pin_dir.clone()));
         }
         let mut read = vec![folder_of(config)];
+        // Where a file is replaced by another, its folder stays.
+        read.extend(settings.key_folders.iter().filter(|folder| folder.as_path() != Path::new("")).cloned());
         read.extend(settings.blacklist.iter().map(|file| folder_of(file)));
         Self {
             user: settings.daemon_user.clone(),

@@ -1,13 +1,16 @@
 //! The folders, ports and processes that this process still reaches, held by Landlock. Never opens anything for use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope, make_bitflags, path_beneath_rules,
 };
 
-use super::PrivilegeError;
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
+use rustix::io::Errno;
+
+use super::{PrivilegeError, is_confined};
 
 /// What a process still reaches.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,20 @@ impl Landlock {
     pub(in crate::edge) const fn version(self) -> Option<u32> {
         self.0
     }
+}
+
+/// Whether a file, or the folder where it is to be, is kept from this process by what it gave up: its user may read it.
+#[must_use]
+pub fn is_withheld(path: &Path) -> bool {
+    if !is_confined() {
+        return false;
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let asked = if path.exists() { path } else { folder };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // Access is asked of owner and mode alone.
+    openat(CWD, asked, flags, Mode::empty()).is_err_and(|error| error == Errno::ACCESS)
+        && accessat(CWD, asked, Access::READ_OK, AtFlags::EACCESS).is_ok()
 }
 
 fn restrict(reach: &Reach) -> Result<LandlockStatus, RulesetError> {

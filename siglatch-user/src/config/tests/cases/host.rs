@@ -289,6 +289,7 @@ pub(super) const CASES: &[Case] = &[
     // Key files.
     ("\"alice.key\"", "\"none.key\"", &[(Code::KeyFileMissing, "\"none.key\"")]),
     ("\"alice.key\"", "\"forbidden.key\"", &[(Code::KeyFileUnreadable, "\"forbidden.key\"")]),
+    ("\"alice.key\"", "\"withheld.key\"", &[(Code::KeyFileUnreadable, "\"withheld.key\"")]),
     ("\"alice.key\"", "\"world.key\"", &[(Code::KeyFileExposed, "\"world.key\"")]),
     ("\"alice.key\"", "\"group.key\"", &[(Code::KeyFileExposed, "\"group.key\"")]),
     ("\"alice.key\"", "\"read-only.key\"", &[]),
