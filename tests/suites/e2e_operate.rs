@@ -14,11 +14,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use siglatch_client::knocker::Knock;
-use siglatch_tests::gateway::{ALICE, BOB, BRIEF, Gateway, OPEN, Plan, SSH, STEPS, knock};
+use siglatch_tests::gateway::{ALICE, BOB, BRIEF, DATABASE, Gateway, OPEN, Plan, SSH, STEPS, knock, now};
 use siglatch_tests::mutation::Numbers;
 use siglatch_tests::netns::Street;
 use siglatch_tests::process::{PATIENCE, Process, outcome, program, wait_until};
-use siglatch_tests::scene::{GATEWAY, payload};
+use siglatch_tests::scene::{CLEAR_PORT, GATEWAY, SEALED_PORT, payload};
 use siglatch_tests::service::{say, talk};
 use siglatch_tests::stage::Stage;
 
@@ -152,6 +152,58 @@ fn everybody_is_cut_off_whatever_let_them_in_but_who_is_on_this_host() -> Result
     ensure!(said["note"].is_null(), "{said}");
     ensure!(say(&mut before, b"cut off").is_err());
     inside.iter_mut().try_for_each(|connection| say(connection, b"still here")).context("this host's own")
+}
+
+#[test]
+fn a_port_that_is_disabled_takes_no_knocks_until_its_moment() -> Result<()> {
+    let stage = Stage::new()?;
+    let source = stage.newcomer()?;
+    let (port, until) = (SEALED_PORT.to_string(), u64::from(now()) + 4);
+    let moment = outcome(Command::new("date").args(["-u", "-d", &format!("@{until}"), "+%Y-%m-%dT%H:%M:%SZ"]))?.1;
+    let said = stage.gateway.ctl_json(&["disable", "port", &port, "--until", moment.trim()])?;
+    ensure!(said["enabled"] == false && said["until"] == until && said["note"].is_null(), "{said}");
+    let before = stage.gateway.counted("other_port")?;
+    stage.knock(&knock(OPEN), source)?;
+    ensure!(wait_until(PATIENCE, || stage.gateway.counted("other_port").is_ok_and(|count| count > before)));
+    let submitted = stage.gateway.counted("submitted_unknown")?;
+    ensure!(submitted == 0, "{submitted} were for the daemon");
+    stage.is_shut(source)?;
+    // The last one: who has switched it off hears that nobody can knock.
+    let said = stage.gateway.ctl(&["disable", "port", &CLEAR_PORT.to_string(), "--for", "1s"])?;
+    ensure!(said.contains("is off") && said.contains("nobody can knock"), "{said}");
+
+    let on = stage.gateway.wait_audited("switched_on", 2)?;
+    ensure!(on.iter().any(|on| on["kind"] == "port" && on["name"] == port), "{on:?}");
+    ensure!(u64::from(now()) >= until, "it is on before its moment");
+    stage.knock(&knock(OPEN), source)?;
+    stage.opens(source)?;
+    fails(&stage.gateway, &["disable", "port", &port, "--until", "2020-01-01T00:00:00Z"], 1, "that moment is over")?;
+    fails(&stage.gateway, &["disable", "port", &port, "--until", "soon"], 64, "--until")?;
+    fails(&stage.gateway, &["disable", "port", "1"], 1, "there is no port \"1\"")
+}
+
+#[test]
+fn a_sequence_that_is_disabled_is_refused_at_its_first_step() -> Result<()> {
+    let stage = Stage::new()?;
+    let source = stage.newcomer()?;
+    let said = stage.gateway.ctl_json(&["disable", "sequence", "database"])?;
+    ensure!(said["enabled"] == false && said["until"].is_null(), "{said}");
+    let listed = || stage.gateway.ctl_json(&["sequences"]);
+    ensure!(listed()?["sequences"][0]["enabled"] == false);
+    stage.knock(&knock(STEPS[0]), source)?;
+    stage.refuses(1, "disabled_sequence", source)?;
+    ensure!(listed()?["sequences"][0]["under_way"] == 0);
+    stage.knock(&knock(OPEN), source)?;
+    stage.opens(source)?;
+
+    stage.gateway.ctl(&["enable", "sequence", "database"])?;
+    for (taken, step) in (1..).zip(STEPS) {
+        stage.knock(&knock(step), source)?;
+        stage.daemon.wait_until("a step", |log| {
+            log.matches("step taken").count() == taken || log.matches("grant opened").count() == 2
+        })?;
+    }
+    stage.port_opens(DATABASE, source)
 }
 
 #[test]

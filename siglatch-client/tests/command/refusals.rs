@@ -32,7 +32,7 @@ fn what_cannot_be_sent_is_said_with_the_way_out() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_ends_in_2() {
+fn a_command_line_that_is_wrong_ends_in_64() {
     let home = Home::empty();
     for line in [
         &["knock"][..],

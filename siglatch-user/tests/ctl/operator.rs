@@ -352,7 +352,21 @@ fn sequences_and_sources_reach_the_enrolment_file() {
 }
 
 #[test]
-fn every_help_shows_an_example_and_wrong_usage_is_2() {
+fn each_shell_gets_completions_that_know_the_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let done = ctl(&folder, &["completions", shell]);
+        assert!(done.status.success() && done.stderr.is_empty(), "{}", both(&done));
+        for word in ["siglatchctl", "revoke", "gate-key", "disable", "end-grants", "sequence"] {
+            assert!(both(&done).contains(word), "{shell}: {word}");
+        }
+        assert!(!both(&done).contains("--dir <FOLDER>"), "{shell}: what is hidden is shown");
+    }
+    assert_eq!(ctl(&folder, &["completions", "cmd"]).status.code(), Some(64));
+}
+
+#[test]
+fn every_help_shows_an_example_and_wrong_usage_is_64() {
     let folder = tempfile::tempdir().unwrap();
     for command in [
         &[][..],
