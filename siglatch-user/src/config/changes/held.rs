@@ -126,3 +126,32 @@ fn table(firewall: &Firewall) -> Option<(&str, &str)> {
         Firewall::Untouched => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_names_every_key_that_is_held_back_and_no_other() {
+        let manual = include_str!("../../../../docs/operating.md");
+        let (_, rows) = manual.split_once("| table | from the next start on |\n|---|---|\n").unwrap();
+        let mut named = BTreeSet::new();
+        for row in rows.lines().map_while(|line| line.strip_prefix("| `[")) {
+            let (table, keys) = row.split_once("]` | ").unwrap();
+            // What comes along with a key is behind `and`.
+            let keys = keys.split(" and ").next().unwrap();
+            let names = keys.trim_end_matches(" |").split(", ").map(|key| key.trim_matches('`'));
+            named.extend(names.map(|key| format!("[{table}] {key}")));
+        }
+        let held: BTreeSet<_> = HELD
+            .iter()
+            .map(|held| match held.key.split_once(' ') {
+                Some((table, key)) if table.starts_with("[lane.") => format!("[lane.*] {key}"),
+                _ => held.key.to_owned(),
+            })
+            .collect();
+        assert_eq!(named, held);
+    }
+}
