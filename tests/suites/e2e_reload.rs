@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use siglatch_client::knocker::Knock;
+use siglatch_tests::earlier::measure::under_knocks;
 use siglatch_tests::gateway::{BOB, DATABASE, Gateway, OPEN, Plan, SSH, STEPS, knock, now, sealed};
 use siglatch_tests::netns::unique;
 use siglatch_tests::process::{PATIENCE, outcome, program, wait_until};
@@ -76,6 +79,26 @@ fn a_file_that_is_not_sound_changes_nothing_and_says_why() -> Result<()> {
     stage.opens(source)?;
     let reloads = stage.gateway.wait_audited("reload", 2)?;
     ensure!(reloads.iter().all(|reload| reload["result"] == "failed" && !reload["error"].is_null()), "{reloads:?}");
+    Ok(())
+}
+
+#[test]
+fn whoever_asks_for_a_reload_the_log_has_every_finding_and_its_cure() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.gateway.configure(&Plan::with("rate = 100_000", "rate = 0"))?;
+    stage.daemon.signal(Signal::HUP)?;
+    stage.gateway.wait_audited("reload", 1)?;
+    let said = stage.daemon.said();
+    let warned = said.lines().any(|line| line.contains("WARN") && line.contains(": warning[no-rate]: "));
+    ensure!(warned && said.contains("the configuration was read again, and holds"), "{said}");
+
+    stage.gateway.configure(&Plan::plus("[action.nonsense]\nid = 1\n"))?;
+    stage.daemon.signal(Signal::HUP)?;
+    let reloads = stage.gateway.wait_audited("reload", 2)?;
+    let said = stage.daemon.said();
+    ensure!(said.lines().any(|line| line.contains("ERROR") && line.contains(": error[")), "{said}");
+    let error = reloads.last().and_then(|reload| reload["error"].as_str()).context("it has no reason")?;
+    ensure!(error.contains("siglatch.toml:") && error.contains("error[") && !error.contains('\n'), "{error}");
     Ok(())
 }
 
@@ -174,21 +197,25 @@ fn a_thousand_reloads_lose_no_knock_and_leak_nothing() -> Result<()> {
     let source = stage.newcomer()?;
     let plans = [Plan { users: vec!["alice"], ..Plan::default() }, Plan::with("rate = 100_000", "rate = 90_000")];
     let mut operator = AdminClient::connect(&stage.gateway.file("admin.sock"))?;
-    let mut before = None;
-    for turn in 0..RELOADS {
-        stage.gateway.configure(&plans[turn % 2])?;
-        stage.knock(&knock(OPEN), source)?;
-        let reloaded: Reloaded = operator.ask(&Request::Reload {})?;
-        ensure!(reloaded.applied && reloaded.changes == 2 - usize::from(turn == 0), "{reloaded:?}");
-        stage.knock(&knock(OPEN), source)?;
-        if turn == WARM {
-            before = Some(Size::of(stage.daemon.id())?);
+    // One before and one after each, and somebody else who knocks all the while.
+    let (others, before) = under_knocks(&stage.street, Duration::from_millis(1), || {
+        let mut before = None;
+        for turn in 0..RELOADS {
+            stage.gateway.configure(&plans[turn % 2])?;
+            stage.knock(&knock(OPEN), source)?;
+            let reloaded: Reloaded = operator.ask(&Request::Reload {})?;
+            ensure!(reloaded.applied && reloaded.changes == 2 - usize::from(turn == 0), "{reloaded:?}");
+            stage.knock(&knock(OPEN), source)?;
+            if turn == WARM {
+                before = Some(Size::of(stage.daemon.id())?);
+            }
         }
-    }
+        before.context("enough turns")
+    })?;
+    let sent = others.knocks + 2 * RELOADS as u64;
     let admitted = || stage.gateway.ctl_json(&["status"]).ok()?["knocks"]["admitted"]["total"].as_u64();
-    let all = wait_until(PATIENCE, || admitted() == Some(2 * RELOADS as u64));
-    ensure!(all, "{:?} of {} were admitted", admitted(), 2 * RELOADS);
-    let before = before.context("enough turns")?;
+    ensure!(wait_until(PATIENCE, || admitted() == Some(sent)), "{:?} of {sent} were admitted", admitted());
+    ensure!(others.knocks >= RELOADS as u64, "{others:?} is no load");
     // The daemon may still be closing the connection over which it was asked last.
     let size = || Size::of(stage.daemon.id());
     wait_until(PATIENCE, || size().is_ok_and(|after| after.descriptors <= before.descriptors));

@@ -82,6 +82,27 @@ pub struct Found {
     pub help: Option<String>,
 }
 
+impl Found {
+    /// `FILE:LINE:COLUMN: error[CODE]: MESSAGE; HELP`.
+    #[must_use]
+    pub fn in_file(&self, file: &str) -> String {
+        let Self { severity, code, message, line, column, help } = self;
+        let place = match (line, column) {
+            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            (Some(line), None) => format!("{file}:{line}"),
+            (None, _) => file.to_owned(),
+        };
+        let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        format!("{place}: {severity}[{code}]: {message}{help}")
+    }
+
+    /// Whether it keeps the daemon from going by the file.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
 impl Reloaded {
     /// The most changes of one reply.
     pub const MAX: usize = 1000;
@@ -106,7 +127,7 @@ impl Reloaded {
     /// How many findings keep the daemon from going by the file.
     #[must_use]
     pub fn errors(&self) -> usize {
-        self.findings.iter().filter(|found| found.severity == "error").count()
+        self.findings.iter().filter(|found| found.is_error()).count()
     }
 }
 

@@ -275,7 +275,9 @@ impl<'a> Cabinet<'a> {
     pub(super) fn tell_closed(&self, findings: &mut Findings) {
         if let (Some((name, _)), (number @ 1.., first)) = (self.reader, self.closed.get()) {
             let which = if number == 1 { "this key file".to_owned() } else { format!("{number} key files") };
-            let message = format!("the daemon becomes {name}, who may not read {which}: no reload would succeed");
+            let message = format!(
+                "the daemon becomes {name}, who may not read {which}: once one has changed, no reload would succeed"
+            );
             let help = format!("for each of them: chgrp \"$(id -gn {name})\" FILE; chmod 640 FILE");
             findings.report(Code::KeyFileClosed, first, message, help);
         }

@@ -11,7 +11,7 @@ use super::reach::Reach;
 use super::show;
 use crate::admin::Reloaded;
 use crate::admin::protocol::Request;
-use crate::admin::reload::{Changed, Found, How};
+use crate::admin::reload::{Changed, How};
 
 /// Have the daemon read its configuration again, and go by it from now on: all of it, or nothing.
 ///
@@ -60,7 +60,7 @@ impl Reload {
 }
 
 fn text(reloaded: &Reloaded, paint: Paint) -> String {
-    let mut text: String = reloaded.findings.iter().map(|found| finding(&reloaded.file, found)).collect();
+    let mut text: String = reloaded.findings.iter().map(|found| found.in_file(&reloaded.file) + "\n").collect();
     let file = &reloaded.file;
     if !reloaded.sound {
         return text + &format!("{file} is not sound, and nothing has changed.\n");
@@ -109,21 +109,10 @@ fn line(Changed { what, name, how, detail }: &Changed, paint: Paint) -> String {
     }
 }
 
-/// `FILE:LINE:COLUMN: error[CODE]: MESSAGE; HELP`.
-fn finding(file: &str, found: &Found) -> String {
-    let Found { severity, code, message, line, column, help } = found;
-    let place = match (line, column) {
-        (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
-        (Some(line), None) => format!("{file}:{line}"),
-        (None, _) => file.to_owned(),
-    };
-    let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    format!("{place}: {severity}[{code}]: {message}{help}\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::reload::Found;
 
     fn changed(what: &str, name: &str, how: How) -> Changed {
         Changed { what: what.to_owned(), name: name.to_owned(), how, detail: String::new() }

@@ -90,6 +90,9 @@ impl Errands {
     async fn reload(&mut self, works: &mut Works, by: By, knock: Option<KnockId>) -> Result<Reloaded, String> {
         self.notifier.reloading();
         let outcome = self.configuration.reload().await;
+        if let Ok(reloaded) = &outcome {
+            tell_findings(reloaded);
+        }
         let error = match &outcome {
             Ok(reloaded) if reloaded.applied => None,
             Ok(reloaded) => Some(in_words(reloaded)),
@@ -124,15 +127,28 @@ impl Errands {
     }
 }
 
-/// The findings of a file that is not sound, one line each.
+/// Tells the log what is wrong or dubious, whoever has asked for the reload.
+fn tell_findings(reloaded: &Reloaded) {
+    for finding in reloaded.findings.iter().take(TOLD) {
+        let line = finding.in_file(&reloaded.file);
+        match finding.is_error() {
+            true => error!("{line}"),
+            false => warn!("{line}"),
+        }
+    }
+    if reloaded.findings.len() > TOLD {
+        warn!(findings = reloaded.findings.len(), "siglatchctl check tells them all");
+    }
+}
+
+/// Why a file is not sound: the first reason, and how many there are.
 fn in_words(reloaded: &Reloaded) -> String {
-    let findings = reloaded.findings.iter().filter(|finding| finding.severity == "error");
-    let lines = findings.map(|finding| {
-        let at = |line: usize| format!("{}:{line}: ", reloaded.file);
-        let place = finding.line.map_or_else(String::new, at);
-        format!("{place}{}[{}]: {}", finding.severity, finding.code, finding.message)
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    let first = reloaded.findings.iter().find(|finding| finding.is_error());
+    let first = first.map(|finding| finding.in_file(&reloaded.file)).unwrap_or_default();
+    match reloaded.errors() {
+        1 => first,
+        count => format!("{first} ({count} errors)"),
+    }
 }
 
 fn reloaded(reloaded: Reloaded) -> Reply {
@@ -142,6 +158,9 @@ fn reloaded(reloaded: Reloaded) -> Reply {
 fn failed(error: String) -> Problem {
     Problem::new(Code::Failed, error).with_help("nothing has changed; the daemon's log may say more")
 }
+
+/// Findings that the log has; more are counted.
+const TOLD: usize = 50;
 
 /// How often it is looked for what is due.
 const BEAT: Duration = Duration::from_secs(1);

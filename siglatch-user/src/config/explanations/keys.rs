@@ -39,8 +39,8 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
     ),
     of(
         Code::KeyFileClosed,
-        "The daemon becomes a user of its own after its start, who may not read these key files again: no reload would \
-         succeed. They belong to root and to that user's group, mode 0640.",
+        "The daemon becomes a user of its own after its start, who may not read these key files again: as soon as one \
+         has changed, no reload would succeed. They belong to root and to that user's group, mode 0640.",
         "[daemon]\nuser = \"gate\"\n[keys]\nserver = \"server.key\" # root's, mode 0600\n",
         "[daemon]\nuser = \"gate\"\n[keys]\nserver = \"server/daemon.key\" # root's with the daemon's group, mode 0640\n",
     ),
