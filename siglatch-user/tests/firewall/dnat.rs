@@ -7,9 +7,10 @@ use std::time::Duration;
 use siglatch_user::config::{Firewall as Settings, OwnTable};
 use siglatch_user::edge::firewall::{Firewall, Found, Restored};
 
+use crate::cut::cut_of;
 use crate::namespace::{in_namespace, nft, shell};
 use crate::neighbour::{NO_WAITING, Neighbour};
-use crate::{adopt, cut_off, grant, key, now};
+use crate::{adopt, grant, key, now};
 
 #[test]
 fn the_table_is_what_the_documentation_draws() {
@@ -80,8 +81,8 @@ fn the_granted_are_led_on_until_their_grant_ends_or_their_connection_is_cut() {
                 assert!(connect(client).is_err(), "closed again");
                 speak(&before, &server);
                 speak(&server, &before);
-                assert_eq!(cut_off(&[key(other, "tcp/2222")]), 0);
-                assert_eq!(cut_off(&[granted.key]), 1);
+                assert_eq!(cut_of(&[key(other, "tcp/2222")]).unwrap(), 0);
+                assert_eq!(cut_of(&[granted.key]).unwrap(), 1);
                 server.write_all(b"news").unwrap();
                 before.write_all(b"still here?").unwrap();
                 server.set_read_timeout(Some(Duration::from_millis(700))).unwrap();

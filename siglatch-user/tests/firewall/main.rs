@@ -54,11 +54,6 @@ fn adopt(
     }
 }
 
-/// How many connections were cut that one of these grants could have let in.
-fn cut_off(keys: &[GrantKey]) -> usize {
-    conntrack::cut(&Whose::Of(keys.iter().copied().collect())).unwrap()
-}
-
 fn own() -> Settings {
     let protect = ["udp/51820", "tcp/22"].map(|service| service.parse().unwrap()).to_vec();
     Settings::Table(OwnTable { priority: -7, protect, ..OwnTable::default() })
