@@ -25,9 +25,8 @@ use std::time::{Duration, Instant};
 
 use siglatch_common::units::Boot;
 use siglatch_user::config::{Firewall as Settings, OwnTable};
-use siglatch_user::edge::conntrack;
 use siglatch_user::edge::firewall::{Adopted, Begun, Firewall, FirewallError};
-use siglatch_user::gate::{Grant, GrantKey, Whose};
+use siglatch_user::gate::{Grant, GrantKey};
 
 use namespace::nft;
 
