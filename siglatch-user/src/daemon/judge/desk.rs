@@ -214,22 +214,26 @@ impl Judge {
     /// A name that nobody has is a slip: nothing would come of it. But grants of those who are gone can be revoked, and
     /// their connections be cut.
     fn must_know(&mut self, which: &GrantFilter, now: Now) -> Result<(), Problem> {
-        if self.gate.knows_ended(&revocation(which), now) {
-            return Ok(());
+        match self.unknown(which, now) {
+            // Looked for last: all that is known may be gone through.
+            Some(problem) if !self.gate.knows_ended(&revocation(which), now) => Err(problem),
+            _ => Ok(()),
         }
+    }
+
+    /// What is wrong with the names, going by the rules and the grants that hold.
+    fn unknown(&self, which: &GrantFilter, now: Now) -> Option<Problem> {
         let policy = self.gate.policy();
         let is_live = |means: &dyn Fn((&str, &str)) -> bool| {
             self.gate.each_grant(now.boot).any(|(_, _, label)| means(owner(label)))
         };
         let unknown_user = which.user.as_deref().filter(|user| policy.user_named(user).is_none());
         if let Some(user) = unknown_user.filter(|user| !is_live(&|owner| owner.0 == *user)) {
-            return Err(Problem::no_such("user", user).with_help("siglatchctl users"));
+            return Some(Problem::no_such("user", user).with_help("siglatchctl users"));
         }
         let unknown_action = which.action.as_deref().filter(|action| policy.action_named(action).is_none());
-        match unknown_action.filter(|action| !is_live(&|owner| owner.1 == *action)) {
-            Some(action) => Err(Problem::no_such("action", action).with_help("siglatchctl actions")),
-            None => Ok(()),
-        }
+        let action = unknown_action.filter(|action| !is_live(&|owner| owner.1 == *action))?;
+        Some(Problem::no_such("action", action).with_help("siglatchctl actions"))
     }
 }
 
