@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use siglatch_client::knocker::Knock;
 use siglatch_tests::gateway::{OPEN, SSH, clear, knock, with_words};
-use siglatch_tests::process::{PATIENCE, let_pass};
+use siglatch_tests::process::{PATIENCE, let_pass, wait_until};
 use siglatch_tests::service::closes_within;
 use siglatch_tests::small_disk::{PAGE, SmallDisk};
 use siglatch_tests::stage::{Stage, client};
@@ -129,6 +129,31 @@ fn on_a_small_disk() -> Result<(Stage, SmallDisk, Crowd)> {
     let disk = SmallDisk::over(stage.gateway.file("state"), Some("nonces.current"))?;
     stage.daemon = disk.start(&stage.gateway)?;
     Ok((stage, disk, crowd))
+}
+
+#[test]
+fn what_operators_say_holds_on_a_full_disk_and_is_kept_when_there_is_room() -> Result<()> {
+    let (mut stage, disk, _) = on_a_small_disk()?;
+    disk.fill()?;
+    let (first, second) = (client(true), client(false));
+    let said = stage.gateway.ctl(&["disable", "action", "open"])?;
+    ensure!(said.contains("is forgotten if the daemon ends") && said.contains("No space left"), "{said}");
+    stage.knock(&knock(OPEN), first)?;
+    stage.refuses(1, "disabled_action", first)?;
+    let said = stage.gateway.ctl(&["ban", "198.51.100.7"])?;
+    ensure!(said.contains("could not be written to the disk"), "{said}");
+
+    disk.make_room()?;
+    stage.daemon.wait_for("what is switched off is kept on the disk again")?;
+    let names_it = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).contains("198.51.100.7");
+    let is_kept = wait_until(PATIENCE, || disk.read("bans.json").is_ok_and(names_it));
+    ensure!(is_kept, "the ban is not on the disk");
+    stage.daemon.kill()?;
+    stage.daemon = disk.start(&stage.gateway)?;
+    stage.knock(&knock(OPEN), second)?;
+    stage.refuses(1, "disabled_action", second)?;
+    ensure!(stage.gateway.ctl(&["bans"])?.contains("198.51.100.7"));
+    Ok(())
 }
 
 /// Sends one knock after the other, until one of them cannot be remembered: those before, and that one.

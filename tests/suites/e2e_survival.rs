@@ -20,7 +20,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use siglatch_client::knocker::Knock;
 use siglatch_tests::gateway::{BRIEF, OPEN, Plan, SSH, clear, knock};
 use siglatch_tests::http::get;
-use siglatch_tests::process::{PATIENCE, Process, let_pass, wait_until};
+use siglatch_tests::process::{PATIENCE, Process, let_pass, outcome, wait_until};
 use siglatch_tests::service::closes_within;
 use siglatch_tests::stage::{Stage, client};
 use siglatch_user::ctl::exit;
@@ -120,6 +120,20 @@ fn bans_that_make_no_sense_are_told_and_those_of_the_filter_are_kept() -> Result
     ensure!(!stage.daemon.said().contains("made no sense"), "{}", stage.daemon.said());
     ensure!(stage.gateway.ctl(&["bans"])?.contains("198.51.100.7"));
     Ok(())
+}
+
+#[test]
+fn switches_that_make_no_sense_let_nobody_in_until_they_are_mended() -> Result<()> {
+    let (mut stage, _) = with_a_knock_and(|stage| stage.gateway.ctl(&["disable", "action", "open"]).map(drop))?;
+    damage(&stage, "switches.json")?;
+    // Not to be started again in vain: with the status of a configuration that no restart can mend.
+    let (code, said) = outcome(&mut stage.gateway.command()?)?;
+    ensure!(code == 78 && said.contains("switches.json makes no sense"), "{code}: {said}");
+    ensure!(said.contains("siglatchctl disable"), "{said}");
+    fs::remove_file(stage.gateway.file("state/switches.json"))?;
+    stage.daemon = stage.gateway.start()?;
+    stage.knock(&knock(OPEN), client(false))?;
+    stage.opens(client(false))
 }
 
 #[test]

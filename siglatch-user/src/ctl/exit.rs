@@ -12,6 +12,7 @@ use crate::edge::activation::ActivationError;
 use crate::edge::admin::AskError;
 use crate::edge::descriptors::TooFew;
 use crate::edge::firewall::FirewallError;
+use crate::edge::switch_store::SwitchStoreError;
 use crate::edge::xdp::XdpError;
 
 /// The command was used incorrectly.
@@ -48,6 +49,7 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<u8> {
     match cause.downcast_ref() {
         _ if is_forbidden => Some(EX_NOPERM),
         _ if cause.is::<NoConfiguration>() => Some(EX_CONFIG),
+        _ if matches!(cause.downcast_ref(), Some(SwitchStoreError::Damaged { .. })) => Some(EX_CONFIG),
         Some(ActivationError::NoKnockPort { .. } | ActivationError::NoDatagrams { .. } | ActivationError::Unused) => {
             Some(EX_CONFIG)
         }

@@ -1,6 +1,8 @@
 //! The configuration that holds: read again when somebody asks, and put in force as a whole or not at all; with what
 //! operators have switched off laid over it. Never judges a knock.
 
+mod kept;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ use crate::edge::clock;
 use crate::edge::switch_store::SwitchStore;
 use crate::switches::Switches;
 
+use kept::Kept;
+
 /// What holds, and where it comes from.
 pub(super) struct Configuration {
     source: Source,
@@ -32,7 +36,7 @@ pub(super) struct Configuration {
     /// The same as it is in force.
     in_force: Arc<Settings>,
     switches: Switches,
-    store: SwitchStore,
+    kept: Kept,
     /// When the file was taken, and which of its keys hold from the next start.
     taken: Taken,
 }
@@ -86,7 +90,8 @@ impl Configuration {
         let Beginning { said, in_force, switches, store } = begun;
         let taken = Taken { at: clock::now().wall, at_next_start: Vec::new() };
         let (said, in_force) = (Arc::new(said), Arc::new(in_force));
-        let configuration = Self { source, dry_run, levers, said, in_force, switches, store, taken };
+        let kept = Kept::new(store);
+        let configuration = Self { source, dry_run, levers, said, in_force, switches, kept, taken };
         configuration.show();
         configuration
     }
@@ -136,23 +141,27 @@ impl Configuration {
         Ok(Reloaded { millis: millis_since(begun), ..reloaded })
     }
 
-    /// Switches something off, or on; whether that is new.
+    /// Switches something off, or on. On a disk that takes nothing it holds all the same, and is kept later: says why.
     ///
     /// # Errors
     /// Why it is not done. Nothing has changed then.
-    pub(super) async fn switch(&mut self, switches: Switches) -> Result<(), String> {
-        self.store.keep(&switches).map_err(|error| with_causes(&error))?;
+    pub(super) async fn switch(&mut self, switches: Switches) -> Result<Option<String>, String> {
         let before = std::mem::replace(&mut self.switches, switches);
+        // First: what an operator is told of must not be forgotten by a daemon that is killed.
+        let unkept = self.kept.keep(&self.switches);
         if let Err(error) = self.go_by(Arc::clone(&self.said)).await {
-            // What is kept is what holds.
-            if let Err(error) = self.store.keep(&before) {
-                warn!(%error, "what is switched off could not be kept");
-            }
             self.switches = before;
+            // What is kept is what holds.
+            self.kept.keep(&self.switches);
             return Err(error);
         }
         self.show();
-        Ok(())
+        Ok(unkept)
+    }
+
+    /// Tries again what could not be kept, when it is time.
+    pub(super) fn keep_again(&mut self) {
+        self.kept.keep_again(&self.switches);
     }
 
     /// What is switched off.

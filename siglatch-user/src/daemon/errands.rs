@@ -80,6 +80,7 @@ impl Errands {
         if self.configuration.switches().next_expiry().is_some_and(|due| due <= now) {
             self.expire(now, &works.recorder).await;
         }
+        self.configuration.keep_again();
         // Looked at in any case: what it was like is not news later.
         if self.file.has_changed() && self.configuration.in_force().watch_file {
             let _ = self.reload(works, By::Daemon, None).await;

@@ -5,7 +5,7 @@ use tracing::{error, info, warn};
 
 use super::Errands;
 use crate::admin::protocol::{Code, Problem};
-use crate::admin::{DisableOrder, GrantFilter, RevokeOrder, Revoked, SwitchKind, SwitchTarget, Switched};
+use crate::admin::{DisableOrder, GrantFilter, RevokeOrder, SwitchKind, SwitchTarget, Switched};
 use crate::audit::Event;
 use crate::causes::with_causes;
 use crate::daemon::cut::{self, joined};
@@ -22,9 +22,9 @@ impl Errands {
             self.must_be_there(target)?;
             return Ok(Switched { note: self.note_on(target), ..switched(target, true, false) });
         }
-        self.configuration.switch(switches).await.map_err(super::failed)?;
+        let unkept = self.configuration.switch(switches).await.map_err(super::failed)?;
         info!(kind = target.kind.label(), name = target.name, "switched on by the operator");
-        Ok(Switched { note: self.note_on(target), ..switched(target, true, true) })
+        Ok(Switched { note: joined(self.note_on(target), unkept.map(note_unkept)), ..switched(target, true, true) })
     }
 
     /// Switches something off.
@@ -32,25 +32,21 @@ impl Errands {
         let DisableOrder { target, seconds, until: _, end_grants, cut } = order;
         self.must_be_there(target)?;
         let until = self.until(order)?;
+        let grants = (*end_grants || *cut).then(|| grants_of(target)).transpose()?;
         let mut switches = self.configuration.switches().clone();
         let changed = switches.turn_off(target.clone(), until).map_err(|Full| {
             Problem::new(Code::Full, Full.to_string()).with_help("siglatchctl enable what is on again in the file")
         })?;
+        let mut unkept = None;
         if changed {
-            self.configuration.switch(switches).await.map_err(super::failed)?;
+            unkept = self.configuration.switch(switches).await.map_err(super::failed)?;
             let seconds = seconds.map_or_else(String::new, |seconds| seconds.to_string());
             info!(kind = target.kind.label(), name = target.name, seconds, "switched off by the operator");
         }
         let mut done = Switched { until: until.map(Wall::as_secs), ..switched(target, false, changed) };
-        done.note = self.note_off(target);
-        if *end_grants || *cut {
-            let (revoked, connections) = self.end_grants(target, *cut).await?;
-            done.grants = revoked.grants;
-            done.note = joined(done.note, revoked.note);
-            if let Some(connections) = connections {
-                let cut::Done { cut, note } = cut_connections(connections).await;
-                (done.cut, done.note) = (cut, joined(done.note, note));
-            }
+        done.note = joined(self.note_off(target), unkept.map(note_unkept));
+        if let Some(which) = grants {
+            self.end_grants(which, *cut, &mut done).await;
         }
         Ok(done)
     }
@@ -83,20 +79,22 @@ impl Errands {
         }
     }
 
-    async fn end_grants(&self, target: &SwitchTarget, cut: bool) -> Result<(Revoked, Option<Cut>), Problem> {
-        let name = Some(target.name.clone());
-        let which = match target.kind {
-            SwitchKind::User => GrantFilter { user: name, ..GrantFilter::default() },
-            SwitchKind::Action => GrantFilter { action: name, ..GrantFilter::default() },
-            SwitchKind::Port | SwitchKind::Sequence => {
-                let message = format!("a {} has no grants", target.kind.label());
-                return Err(
-                    Problem::new(Code::Malformed, message).with_help("it is off; siglatchctl revoke ends grants")
-                );
+    /// Ends grants of what is off by now, and says what has come of it.
+    async fn end_grants(&self, which: GrantFilter, cut: bool, done: &mut Switched) {
+        let order = RevokeOrder { which, all: false, cut };
+        let (revoked, connections) = match self.configuration.levers().revoke(order).await {
+            Ok(Ok(revoked)) => revoked,
+            Ok(Err(problem)) => return done.note = joined(done.note.take(), Some(note_standing(&problem.message))),
+            Err(error) => {
+                return done.note = joined(done.note.take(), Some(note_standing(&with_causes(error.as_ref()))));
             }
         };
-        let revoked = self.configuration.levers().revoke(RevokeOrder { which, all: false, cut }).await;
-        revoked.map_err(|error| super::failed(with_causes(error.as_ref())))?
+        done.grants = revoked.grants;
+        done.note = joined(done.note.take(), revoked.note);
+        if let Some(connections) = connections {
+            let cut::Done { cut, note } = cut_connections(connections).await;
+            (done.cut, done.note) = (cut, joined(done.note.take(), note));
+        }
     }
 
     fn must_be_there(&self, target: &SwitchTarget) -> Result<(), Problem> {
@@ -127,6 +125,28 @@ impl Errands {
         }
         is_last.then(|| "No knock port is left: nobody can knock.".to_owned())
     }
+}
+
+/// Which grants end with it.
+fn grants_of(target: &SwitchTarget) -> Result<GrantFilter, Problem> {
+    let name = Some(target.name.clone());
+    match target.kind {
+        SwitchKind::User => Ok(GrantFilter { user: name, ..GrantFilter::default() }),
+        SwitchKind::Action => Ok(GrantFilter { action: name, ..GrantFilter::default() }),
+        SwitchKind::Port | SwitchKind::Sequence => {
+            let message = format!("a {} has no grants", target.kind.label());
+            Err(Problem::new(Code::Malformed, message)
+                .with_help("nothing has changed; disable it without that, and end grants with siglatchctl revoke"))
+        }
+    }
+}
+
+fn note_unkept(error: String) -> String {
+    format!("It holds, and is forgotten if the daemon ends before it can be kept: {error}.")
+}
+
+fn note_standing(error: &str) -> String {
+    format!("Its grants could not be ended: {error}.")
 }
 
 fn switched(target: &SwitchTarget, enabled: bool, changed: bool) -> Switched {
