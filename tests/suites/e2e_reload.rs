@@ -89,7 +89,8 @@ fn whoever_asks_for_a_reload_the_log_has_every_finding_and_its_cure() -> Result<
     stage.daemon.signal(Signal::HUP)?;
     stage.gateway.wait_audited("reload", 1)?;
     let said = stage.daemon.said();
-    let warned = said.lines().any(|line| line.contains("WARN") && line.contains(": warning[no-rate]: "));
+    let warned =
+        said.lines().any(|line| line.contains("WARN") && line.contains(": warning[no-rate]: ") && line.contains("; "));
     ensure!(warned && said.contains("the configuration was read again, and holds"), "{said}");
 
     stage.gateway.configure(&Plan::plus("[action.nonsense]\nid = 1\n"))?;

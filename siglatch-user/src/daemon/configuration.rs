@@ -5,6 +5,7 @@ mod kept;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use siglatch_common::units::{Boot, Wall};
@@ -37,6 +38,8 @@ pub(super) struct Configuration {
     in_force: Arc<Settings>,
     switches: Switches,
     kept: Kept,
+    /// When [`Configuration::expire`] is tried again, if it failed.
+    expires_again: Option<Boot>,
     /// When the file was taken, and which of its keys hold from the next start.
     taken: Taken,
 }
@@ -91,7 +94,8 @@ impl Configuration {
         let taken = Taken { at: clock::now().wall, at_next_start: Vec::new() };
         let (said, in_force) = (Arc::new(said), Arc::new(in_force));
         let kept = Kept::new(store);
-        let configuration = Self { source, dry_run, levers, said, in_force, switches, kept, taken };
+        let configuration =
+            Self { source, dry_run, levers, said, in_force, switches, kept, expires_again: None, taken };
         configuration.show();
         configuration
     }
@@ -174,10 +178,15 @@ impl Configuration {
     /// # Errors
     /// Why it is not done.
     pub(super) async fn expire(&mut self, now: Wall) -> Result<Vec<SwitchTarget>, String> {
+        if self.expires_again.is_some_and(|at| clock::boot() < at) {
+            return Ok(Vec::new());
+        }
         let mut switches = self.switches.clone();
         let on = switches.expire(now);
         if !on.is_empty() {
-            self.switch(switches).await?;
+            let switched = self.switch(switches).await;
+            self.expires_again = switched.is_err().then(|| clock::boot().after(EXPIRY_PAUSE));
+            switched?;
         }
         Ok(on)
     }
@@ -277,6 +286,9 @@ fn found(report: &Report) -> Vec<Found> {
 fn millis_since(begun: Boot) -> u64 {
     u64::try_from(clock::boot().since(begun).as_millis()).unwrap_or(u64::MAX)
 }
+
+/// After what was off until now could not be switched on: the log is told each time.
+const EXPIRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Changes that the log has; more are counted.
 const TOLD: usize = 50;

@@ -138,17 +138,17 @@ fn tell_findings(reloaded: &Reloaded) {
         }
     }
     if reloaded.findings.len() > TOLD {
-        warn!(findings = reloaded.findings.len(), "siglatchctl check tells them all");
+        warn!("there are more findings: siglatchctl check tells them all");
     }
 }
 
-/// Why a file is not sound: the first reason, and how many there are.
+/// Why a file is not sound: the first reason, and whether there are more.
 fn in_words(reloaded: &Reloaded) -> String {
     let first = reloaded.findings.iter().find(|finding| finding.is_error());
     let first = first.map(|finding| finding.in_file(&reloaded.file)).unwrap_or_default();
     match reloaded.errors() {
-        1 => first,
-        count => format!("{first} ({count} errors)"),
+        0 | 1 => first,
+        _ => format!("{first} (and more: siglatchctl check)"),
     }
 }
 
@@ -160,7 +160,7 @@ fn failed(error: String) -> Problem {
     Problem::new(Code::Failed, error).with_help("nothing has changed; the daemon's log may say more")
 }
 
-/// Findings that the log has; more are counted.
+/// Findings that the log has.
 const TOLD: usize = 50;
 
 /// How often it is looked for what is due.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -116,8 +117,8 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     let invalid = |reason: &str| failed(io::Error::new(io::ErrorKind::InvalidData, reason));
     let file = match open(path) {
         Ok((file, _)) => file,
-        Err(Unreadable::Missing) => return Err(failed(io::ErrorKind::NotFound.into())),
-        Err(Unreadable::Forbidden) => return Err(failed(io::ErrorKind::PermissionDenied.into())),
+        Err(Unreadable::Missing) => return Err(failed(Errno::NOENT.into())),
+        Err(Unreadable::Forbidden) => return Err(failed(Errno::ACCESS.into())),
         Err(Unreadable::Withheld) => {
             let reason =
                 "the running daemon keeps to folders that it knew at its start: restart it, or put the file back";
