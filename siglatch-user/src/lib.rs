@@ -15,5 +15,6 @@ pub mod keys;
 pub mod metrics;
 pub mod policy;
 pub mod precedence;
+mod retry;
 pub mod spotlight;
 pub mod switches;

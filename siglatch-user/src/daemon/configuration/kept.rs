@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use siglatch_common::units::Boot;
 use tracing::{info, warn};
 
 use crate::causes::with_causes;
 use crate::edge::clock;
 use crate::edge::switch_store::SwitchStore;
+use crate::retry::Retry;
 use crate::switches::Switches;
 
 /// The file, and when it is tried again.
 pub(super) struct Kept {
     store: SwitchStore,
     /// Nothing if the file says what is off.
-    later: Option<Later>,
-}
-
-#[derive(Clone, Copy)]
-struct Later {
-    not_before: Boot,
-    pause: Duration,
+    later: Option<Retry>,
 }
 
 impl Kept {
@@ -43,14 +37,13 @@ impl Kept {
                 "what is switched off or on holds, but is forgotten if the daemon ends now; kept as soon as that can be"
             );
         }
-        let pause = self.later.map_or(FIRST_PAUSE, |later| (later.pause * 2).min(LONGEST_PAUSE));
-        self.later = Some(Later { not_before: clock::boot().after(pause), pause });
+        self.later = Some(Retry::after(self.later, clock::boot(), FIRST_PAUSE, LONGEST_PAUSE));
         Some(error)
     }
 
     /// Tries again what could not be kept, when it is time.
     pub(super) fn keep_again(&mut self, switches: &Switches) {
-        if self.later.is_some_and(|later| later.not_before <= clock::boot()) {
+        if self.later.is_some_and(|later| later.is_due(clock::boot())) {
             self.keep(switches);
         }
     }

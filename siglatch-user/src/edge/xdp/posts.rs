@@ -6,8 +6,6 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use siglatch_common::units::Boot;
-
 use super::attach::{self, Mode};
 use super::ground::known_interfaces;
 use super::link::Link;
@@ -16,6 +14,7 @@ use super::{PinNews, XdpError};
 use crate::config::Attach;
 use crate::edge::clock;
 use crate::edge::network::{Found, Network};
+use crate::retry::Retry;
 
 /// Every interface that the program belongs to.
 pub struct Posts {
@@ -37,19 +36,13 @@ struct Post {
     /// How often it was attached.
     times: u32,
     /// After a failure, when it is tried again.
-    later: Option<Later>,
+    later: Option<Retry>,
 }
 
 struct Hold {
     link: Link,
     index: u32,
     mode: Mode,
-}
-
-#[derive(Clone, Copy)]
-struct Later {
-    not_before: Boot,
-    pause: Duration,
 }
 
 /// How it stands with an interface.
@@ -304,7 +297,7 @@ impl Posts {
     fn attach(&self, post: &mut Post, found: Found) -> Standing {
         let now = clock::boot();
         if let (Some(later), Standing::Refused(_)) = (post.later, &post.standing)
-            && now < later.not_before
+            && !later.is_due(now)
         {
             return post.standing.clone();
         }
@@ -320,8 +313,7 @@ impl Posts {
             }
             Err(XdpError::Occupied { .. }) => Standing::Occupied(found.occupant.map_or(0, |occupant| occupant.program)),
             Err(error) => {
-                let pause = post.later.map_or(FIRST_PAUSE, |later| (later.pause * 2).min(LONGEST_PAUSE));
-                post.later = Some(Later { not_before: now.after(pause), pause });
+                post.later = Some(Retry::after(post.later, now, FIRST_PAUSE, LONGEST_PAUSE));
                 Standing::Refused(error.to_string())
             }
         }
